@@ -28,7 +28,6 @@ _FLAGS = {
     "format": "data.format",
     "channels": "data.channels",
     "source_tasks": "data.source_tasks",
-    "backbone": "model.backbone",
     "device": "machine.device",
     "weights": "model.weights",
     "episodes": "evaluation.episodes",
@@ -61,8 +60,17 @@ def add_flags(parser: Parser) -> None:
     parser.add_argument("--episodes", type=int, metavar="N", help="episodes per target and shots")
     parser.add_argument(
         "--backbone",
+        action="append",
         metavar="NAME",
-        help="a name of torchcross.backbones, or an address such as timm:NAME, with its weights",
+        help=(
+            "a name of torchcross.backbones, or an address such as timm:NAME, with its weights; may"
+            " be repeated: a row of each algorithm for each backbone"
+        ),
+    )
+    parser.add_argument(
+        "--backbones",
+        metavar="A,B",
+        help="several of them in one argument; --backbone takes names with commas in them",
     )
     parser.add_argument("--weights", metavar="FILE", help="weights for the backbone")
     parser.add_argument(
@@ -134,12 +142,21 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
         if flag in _NUMBERS:
             value = [_number(part, flag) for part in value]
         overrides[name] = value
+    overrides |= _backbones_of(options)
     for pair in options.set:
         name, equals, text = pair.partition("=")
         if not equals or not name.strip():
             raise InputError(f"--set got {pair!r}; give NAME=VALUE, such as meta.steps=500")
         overrides[name.strip()] = value_of_text(text)
     return overrides
+
+
+def _backbones_of(options: argparse.Namespace) -> dict[str, Any]:
+    """One backbone, or several, from the flags that name any."""
+    names = [*(options.backbone or ()), *names_in(options.backbones or "")]
+    if not names:
+        return {}
+    return {"model.backbone": names[0]} if len(names) == 1 else {"model.backbones": names}
 
 
 def _number(text: str, flag: str) -> int | str:

@@ -10,15 +10,18 @@ from torchcross.experiment.run.file_checks import FileCheck, Verification
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.stored_predictions import run_predictions
 from torchcross.experiment.run.verification import verify_run
+from torchcross.experiment.settings.model_settings import (
+    BackboneEntry,
+    BackboneSettings,
+    ModelSettings,
+)
 from torchcross.experiment.settings.presets import PRESETS
 from torchcross.experiment.settings.reading import experiment_from_values, read_experiment
 from torchcross.experiment.settings.schema import (
-    BackboneSettings,
     DataSettings,
     EvaluationSettings,
     Experiment,
     MachineSettings,
-    ModelSettings,
 )
 from torchcross.experiment.settings.training_sections import (
     MetaTrainingSettings,
@@ -32,6 +35,7 @@ from torchcross.experiment.tuning.verification import verify_search
 __all__ = [
     "METHODS",
     "PRESETS",
+    "BackboneEntry",
     "BackboneSettings",
     "Collection",
     "DataSettings",

@@ -54,7 +54,7 @@ def study_tables(
     targets = _in_order(protocol)
     compute = _compute_table(records, names.of_trainings(trainings))
     if times:
-        shown = {name: names[name] for name in run.experiment["algorithms"]}
+        shown = {name: names[name] for name in run.algorithms}
         compute = with_times(run, compute, shown)
     tables = [_data_table(run, targets), _chance_table(targets), compute]
     return [table for table in tables if table.rows]

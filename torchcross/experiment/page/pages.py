@@ -277,7 +277,7 @@ def _own_warnings(run: RunFolder, protocol: Mapping[str, Any]) -> list[str]:
     experiment = run.experiment
     return [
         *caution_warnings(protocol),
-        *tuning_warnings(experiment.get("tuned", {}), experiment["algorithms"]),
+        *tuning_warnings(experiment.get("tuned", {}), run.algorithms),
         *shared_subject_warnings(run),
         *unhashed_warnings(run),
     ]

@@ -48,7 +48,7 @@ def with_times(run: RunFolder, table: PageTable, shown: Mapping[str, str]) -> Pa
 def _cells_of_rows(run: RunFolder) -> dict[str, list[str]]:
     """The names of the cells of each row of the table."""
     plain, targets = run.experiment, run.plain(PROTOCOL).get("targets", {})
-    names: dict[str, list[str]] = {algorithm: [] for algorithm in plain["algorithms"]}
+    names: dict[str, list[str]] = {algorithm: [] for algorithm in run.algorithms}
     for cell in scored_cells(plain, targets):
         names[cell.algorithm].append(cell.name)
     return names

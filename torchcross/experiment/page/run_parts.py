@@ -22,14 +22,14 @@ def trainings_of(run: RunFolder) -> list[dict[str, Any]]:
     ]
     for each in trainings:
         _check_algorithm(run, f"train/{each['folder']}/training.json", each["algorithm"])
-    place = run.experiment["algorithms"].index
+    place = run.algorithms.index
     return sorted(
         trainings, key=lambda each: (each["target"], place(each["algorithm"]), each["seed"])
     )
 
 
 def _check_algorithm(run: RunFolder, file: str, algorithm: str) -> None:
-    if algorithm not in run.experiment["algorithms"]:
+    if algorithm not in run.algorithms:
         raise InputError(
             f"{run.path / file} is of {algorithm!r}, which this run does not have; remove it"
         )
@@ -65,5 +65,5 @@ def examples_of(run: RunFolder) -> list[Example]:
     examples = [read_example(path, hashed=hashed) for path in files]
     for path, example in zip(files, examples, strict=True):
         _check_algorithm(run, f"examples/{path.name}", example.algorithm)
-    place = run.experiment["algorithms"].index
+    place = run.algorithms.index
     return sorted(examples, key=lambda each: (each.target, place(each.algorithm)))

@@ -11,7 +11,12 @@ from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.row_shots import blank_cells
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.split_scores import split_errors_of
-from torchcross.experiment.settings.schema import BackboneSettings, ModelSettings
+from torchcross.experiment.settings.model_settings import (
+    BackboneEntry,
+    BackboneSettings,
+    ModelSettings,
+)
+from torchcross.experiment.settings.row_names import label_of
 
 
 def marks_of(run: RunFolder, protocol: Mapping[str, Any], names: RowNames) -> dict[str, Any]:
@@ -46,21 +51,34 @@ def marks_of_runs(
 
 def untrained_rows(run: RunFolder) -> list[str]:
     """The rows of a run that no training seed changes: their one seed is all there is."""
-    model = run.experiment["model"]
-    backbone = BackboneSettings.of_table(model["backbone"])
-    has_weights = ModelSettings(backbone=backbone, weights=model["weights"]).has_weights
-    rows = run.experiment["algorithms"]
-    return [name for name in rows if not METHODS[name].has_seeds(has_weights)]
+    model = _model_of(run.experiment["model"])
+    return [
+        row
+        for row in run.algorithms
+        if not METHODS[row].has_seeds(model.of_label(label_of(row)).has_weights)
+    ]
+
+
+def _model_of(plain: Mapping[str, Any]) -> ModelSettings:
+    """The settings of a model from its plain values, as far as they say what rows start from."""
+    entries = enumerate(plain.get("backbones", ()))
+    return ModelSettings(
+        backbone=BackboneSettings.of_table(plain["backbone"]),
+        weights=plain["weights"],
+        backbones=tuple(
+            BackboneEntry.of_table(table, f"model.backbones[{at}]") for at, table in entries
+        ),
+    )
 
 
 def ceiling_rows(run: RunFolder) -> list[str]:
     """The rows that learn from all labels of a target."""
-    return [name for name in run.experiment["algorithms"] if METHODS[name].supervised]
+    return [name for name in run.algorithms if METHODS[name].supervised]
 
 
 def blanks_of(run: RunFolder) -> dict[tuple[str, int], str]:
     """(row, shots) -> why it has no cells there."""
-    return blank_cells(run.experiment["algorithms"], run.experiment["shots"])
+    return blank_cells(run.algorithms, run.experiment["shots"])
 
 
 def classes_left_out(protocol: Mapping[str, Any]) -> dict[str, list[str]]:

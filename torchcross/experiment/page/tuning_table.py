@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torchcross.experiment.rows.methods import rows_of_values
 from torchcross.experiment.rows.tuning_words import budget_in_words
 from torchcross.experiment.settings.tuning_record import TuningRecord, tuning_record
 from torchcross.report import PageTable
@@ -36,7 +37,7 @@ def tuning_tables(experiment: Mapping[str, Any], targets: Sequence[str]) -> list
     rows = [
         _line(record, chosen, target, row)
         for target in targets
-        for row in experiment["algorithms"]
+        for row in rows_of_values(experiment)
         if row in record.results.get(target, {})
     ]
     budget = budget_in_words(record)
@@ -49,7 +50,7 @@ def tuning_tables(experiment: Mapping[str, Any], targets: Sequence[str]) -> list
     if small:
         listed = "; ".join(f"{target}: {', '.join(names)}" for target, names in small.items())
         texts.append(f"Validation splits of sources too small for these episodes: {listed}.")
-    untuned = record.rows_as_they_were(experiment["algorithms"])
+    untuned = record.rows_as_they_were(rows_of_values(experiment))
     if untuned:
         texts.append(f"With the values of the experiment: {', '.join(untuned)}.")
     return [
@@ -84,7 +85,7 @@ def _number_cell(value: object, form: str) -> TableCell:
 def _spaces_in_words(record: TuningRecord, experiment: Mapping[str, Any]) -> list[str]:
     """Rows of one space together."""
     rows: dict[str, list[str]] = {}
-    for row in experiment["algorithms"]:
+    for row in rows_of_values(experiment):
         if row in record.space:
             rows.setdefault(_values_in_words(record.space[row]), []).append(row)
     return [f"Space of {', '.join(names)}: {text}." for text, names in rows.items()]

@@ -12,7 +12,8 @@ from typing import Any
 from torchcross import backbones
 from torchcross.backbones.addresses import at_revision, takes_channels
 from torchcross.errors import InputError
-from torchcross.experiment.settings.schema import BackboneSettings, Experiment
+from torchcross.experiment.settings.model_settings import BackboneSettings
+from torchcross.experiment.settings.schema import Experiment
 
 _ELSEWHERE = {
     "revision": "write it behind the name, as NAME@REVISION",

@@ -14,10 +14,10 @@ from torchcross.experiment.rows.adaptation import (
 )
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone, weights_in_words
 from torchcross.experiment.rows.fine_tuning import GRID, beyond_published
-from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.methods import METHODS, rows_of_experiment
 from torchcross.experiment.rows.tuning_words import tuning_in_words
 from torchcross.experiment.settings.plain import as_plain
-from torchcross.experiment.settings.row_settings import experiment_of_row
+from torchcross.experiment.settings.row_settings import experiment_of_row, experiments_by_backbone
 from torchcross.experiment.settings.schema import Experiment
 
 _NORMS = {
@@ -133,8 +133,11 @@ def choices(experiment: Experiment) -> dict[str, str]:
 
 def _weights(experiment: Experiment) -> dict[str, str]:
     """What weights of an address are, and which images they want."""
-    known = pretrained_backbone(experiment)
-    return {} if known is None else {"weights": weights_in_words(known.weights)}
+    return {
+        f"weights of {label}" if label else "weights": weights_in_words(known.weights)
+        for label, own in experiments_by_backbone(experiment).items()
+        if (known := pretrained_backbone(own)) is not None
+    }
 
 
 def _training_seeds(experiment: Experiment) -> str:
@@ -143,9 +146,13 @@ def _training_seeds(experiment: Experiment) -> str:
         return (
             f"{len(experiment.seeds)} ({seeds}): intervals resample the seeds, then the episodes."
         )
-    has_weights = experiment.model.has_weights
-    fixed = [name for name in experiment.algorithms if not METHODS[name].has_seeds(has_weights)]
-    if len(fixed) == len(experiment.algorithms):
+    rows = rows_of_experiment(experiment)
+    fixed = [
+        row
+        for row in rows
+        if not METHODS[row].has_seeds(experiment_of_row(experiment, row).model.has_weights)
+    ]
+    if len(fixed) == len(rows):
         return f"one ({seeds}): no row is trained, so no other seed would give another network."
     exceptions = (
         f" {', '.join(fixed)}: nothing to train, one seed is all there is." if fixed else ""
@@ -208,7 +215,7 @@ def _adaptation(experiment: Experiment) -> str:
 
 def _rows_of_episodes(experiment: Experiment) -> list[str]:
     """Those that adapt to episodes."""
-    return [name for name in experiment.algorithms if not METHODS[name].supervised]
+    return [row for row in rows_of_experiment(experiment) if not METHODS[row].supervised]
 
 
 def _own_adaptation(experiment: Experiment) -> str:
@@ -260,13 +267,14 @@ def _running_statistics(experiment: Experiment) -> str:
 def _origin(name: str, experiment: Experiment) -> str:
     method = METHODS[name]
     begin = "those of a new network, mean 0 and variance 1"
-    if experiment.model.has_weights and not method.random:
+    own = experiment_of_row(experiment, name)
+    if own.model.has_weights and not method.random:
         begin = "those of the published weights"
     if method.pretrains:
         return "as training on the sources left them"
     if method.make_learner is None:
         return begin
-    if experiment_of_row(experiment, name).meta.running_statistics == "kept":
+    if own.meta.running_statistics == "kept":
         return f"{begin}, which training does not move, as published"
     return (
         f"renewed on {RENEWAL_EPISODES} episodes of the sources after training, which does not move"

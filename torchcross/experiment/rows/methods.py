@@ -5,7 +5,7 @@ To add a row, add a `Method` to `METHODS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,9 @@ from torchcross.experiment.rows.addressed_backbones import (
     pretrained_network,
 )
 from torchcross.experiment.rows.fine_tuning import GRID
-from torchcross.experiment.settings.schema import NORMALISATIONS, Experiment
+from torchcross.experiment.settings.model_settings import NORMALISATIONS
+from torchcross.experiment.settings.row_names import algorithm_of, labels_of, row_name
+from torchcross.experiment.settings.schema import Experiment
 from torchcross.training.ranks import usable_ranks
 
 MakeLearner = Callable[..., Algorithm]
@@ -270,7 +272,47 @@ _ROWS = (
     ),
 )
 
-METHODS: dict[str, Method] = {method.name: method for method in _ROWS}
+
+class _Methods(dict[str, Method]):
+    """By name; of several backbones, a row that is named with its backbone has the same method."""
+
+    def __missing__(self, row: str) -> Method:
+        algorithm = algorithm_of(row)
+        if algorithm not in self:
+            raise KeyError(row)
+        return self[algorithm]
+
+
+METHODS: dict[str, Method] = _Methods((method.name, method) for method in _ROWS)
+
+
+def rows_of(algorithms: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]:
+    """The names of the rows of a table.
+
+    Of several backbones, by their labels, each algorithm has a row; one that brings a network of
+    its own has one row.
+    """
+    if not labels:
+        return tuple(algorithms)
+    algorithms = list(algorithms)
+    with_any = [name for name in algorithms if METHODS[name].make_network is None]
+    rows = [row_name(name, label) for label in labels for name in with_any]
+    return (*rows, *(name for name in algorithms if name not in with_any))
+
+
+def rows_of_experiment(experiment: Experiment) -> tuple[str, ...]:
+    return rows_of(experiment.algorithms, experiment.model.labels)
+
+
+def rows_of_values(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those of an experiment's plain values."""
+    return rows_of(values["algorithms"], labels_of(values))
+
+
+def is_supervised(row: str) -> bool:
+    """Whether a row, which other versions may have made, learns from all labels of a target."""
+    method = METHODS.get(algorithm_of(row))
+    return method is not None and method.supervised
 
 
 def starting_network(method: Method, experiment: Experiment, seed: int) -> Any:

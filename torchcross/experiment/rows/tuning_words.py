@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torchcross.experiment.rows.methods import rows_of_experiment
 from torchcross.experiment.settings.plain import as_plain
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.experiment.settings.tuning_record import TuningRecord, tuning_record
@@ -24,7 +25,7 @@ def tuning_in_words(experiment: Experiment) -> str:
     if record is None:
         return _NONE
     texts = [budget_in_words(record), "Values are chosen for each target on its own."]
-    if rows := record.rows_as_they_were(experiment.algorithms):
+    if rows := record.rows_as_they_were(rows_of_experiment(experiment)):
         texts.append(f"Not searched, with the values of the experiment: {', '.join(rows)}.")
     if record.differs:
         texts.append(
@@ -78,7 +79,7 @@ def marked_rows(tuned: Mapping[str, Any]) -> dict[str, str]:
     return {row: f"{row}{MARK}" for row in record.space}
 
 
-def tuning_warnings(tuned: Mapping[str, Any], rows: list[str]) -> list[str]:
+def tuning_warnings(tuned: Mapping[str, Any], rows: Sequence[str]) -> list[str]:
     """What a reader must know before the table."""
     record = tuning_record(tuned)
     if record is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from torchcross.experiment.data_formats import Collection
+from torchcross.experiment.rows.methods import rows_of_experiment
 from torchcross.experiment.rows.row_shots import shots_of_row
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.run_files import RunFiles, cell_name
@@ -85,7 +86,7 @@ class RunContext:
 
     def cells(self) -> Iterator[Cell]:
         for target in self.targets:
-            for algorithm in self.experiment.algorithms:
+            for algorithm in rows_of_experiment(self.experiment):
                 for seed in self.experiment.seeds:
                     yield Cell(target, algorithm, seed)
 
@@ -95,7 +96,7 @@ class RunContext:
 
     def experiment_of(self, cell: Cell) -> Experiment:
         """The experiment with the settings that the cell's row has of its own."""
-        return experiment_with(self.experiment, self.own_values(cell))
+        return experiment_with(self.experiment, self.own_values(cell), cell.algorithm)
 
     def shots_of(self, cell: Cell) -> tuple[int, ...]:
         """The numbers of shots that the cell's row can have rows at."""

@@ -11,14 +11,18 @@ from torchcross.errors import FetchError, InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.rows.device import machine_of
-from torchcross.experiment.rows.methods import METHODS, starting_network
+from torchcross.experiment.rows.methods import METHODS, rows_of_experiment, starting_network
 from torchcross.experiment.rows.row_shots import shots_of_row
 from torchcross.experiment.rows.trackers import check_trackers
 from torchcross.experiment.settings.fine_tuning_settings import FineTuningSettings
 from torchcross.experiment.settings.listing import settings
 from torchcross.experiment.settings.plain import as_plain, setting_fields
 from torchcross.experiment.settings.reading import experiment_from_values
-from torchcross.experiment.settings.row_settings import experiment_of_row
+from torchcross.experiment.settings.row_names import algorithm_of
+from torchcross.experiment.settings.row_settings import (
+    experiment_of_row,
+    experiments_by_backbone,
+)
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.experiment.settings.subgroups import SubgroupColumn
 from torchcross.experiment.settings.tracker_settings import TrackerSettings
@@ -34,15 +38,19 @@ def check_experiment(experiment: Experiment, *, computes: bool = True) -> None:
     for name in experiment.algorithms:
         if name not in METHODS:
             raise InputError(unknown_name("algorithm of a table", name, METHODS))
-        if METHODS[name].needs_weights and not experiment.model.has_weights:
+    for row in rows_of_experiment(experiment):
+        has_weights = experiment_of_row(experiment, row).model.has_weights
+        if METHODS[row].needs_weights and not has_weights:
             raise InputError(
-                f"{name!r} starts from published weights; give model.weights or an address as"
-                f" model.backbone (timm:NAME), or leave {name!r} out"
+                f"{row!r} starts from published weights; give model.weights or an address as"
+                f" model.backbone (timm:NAME), or leave {algorithm_of(row)!r} out"
             )
     _check_shots(experiment)
+    rows = rows_of_experiment(experiment)
     for name in experiment.rows:
-        if name not in METHODS:
-            raise InputError(unknown_name("row for [rows]", name, METHODS))
+        if name not in (*METHODS, *rows):
+            known_rows = [*METHODS, *(row for row in rows if row not in METHODS)]
+            raise InputError(unknown_name("row for [rows]", name, known_rows))
     known = {metric for kind in _kinds(Target) for metric in getattr(kind, "default_metrics", ())}
     _refuse_unknown_metric(experiment.evaluation.metric, known)
     check_specificity(experiment.evaluation.specificity)
@@ -51,7 +59,8 @@ def check_experiment(experiment: Experiment, *, computes: bool = True) -> None:
     if computes:
         machine_of(experiment.machine)
     check_trackers(experiment)
-    _check_network(experiment)
+    for own in experiments_by_backbone(experiment).values():
+        _check_network(own)
 
 
 def _check_shots(experiment: Experiment) -> None:
@@ -91,10 +100,15 @@ def check_image_sides(
 
     One image of each target is read; what cannot be read is an error of the cells that need it.
     """
-    known = pretrained_backbone(experiment)
-    side = None if known is None else known.image_size
-    if side is None or all(METHODS[name].make_network for name in experiment.algorithms):
+    if all(METHODS[name].make_network for name in experiment.algorithms):
         return
+    for own in experiments_by_backbone(experiment).values():
+        known = pretrained_backbone(own)
+        if known is not None and known.image_size is not None:
+            _check_side(own.model.backbone.name, known.image_size, collection, targets)
+
+
+def _check_side(backbone: str, side: int, collection: Collection, targets: Iterable[str]) -> None:
     sizes = {}
     for target in targets:
         with suppress(TorchcrossError, OSError):
@@ -102,7 +116,7 @@ def check_image_sides(
     for target, (height, width) in sizes.items():
         if (height, width) != (side, side):
             raise InputError(
-                f"{experiment.model.backbone.name!r} takes images of {side} x {side} pixels, and"
+                f"{backbone!r} takes images of {side} x {side} pixels, and"
                 f" those of {target} have {height} x {width};"
                 f" {_advice_for_sides(height, width, side)}"
             )
@@ -222,7 +236,7 @@ def _sections_without_effect(experiment: Experiment, *, trains: bool) -> Iterato
 def _row_settings_without_effect(experiment: Experiment) -> Iterator[tuple[str, str]]:
     """(the setting, on whom it has no effect), for settings that single rows have of their own."""
     for row, values in experiment.rows.items():
-        if row not in experiment.algorithms:
+        if row not in (*experiment.algorithms, *rows_of_experiment(experiment)):
             yield f"rows.{row}", "any row"
             continue
         own = experiment_of_row(experiment, row)

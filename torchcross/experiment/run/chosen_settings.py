@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from torchcross.errors import InputError, TorchcrossError
+from torchcross.experiment.rows.methods import rows_of_experiment
 from torchcross.experiment.run.cells import RunContext
 from torchcross.experiment.run.training import search_key
 from torchcross.experiment.settings.tuning_record import TuningRecord, tuning_record
@@ -28,7 +29,7 @@ def _check_target(run: RunContext, record: TuningRecord, target: str) -> None:
             f"no settings were chosen for {target!r}; the search was for {', '.join(chosen)};"
             f" {_ADVICE}"
         )
-    for row in run.experiment.algorithms:
+    for row in rows_of_experiment(run.experiment):
         if row in record.space and row not in chosen[target]:
             raise InputError(
                 f"no settings were chosen of {row} for {target!r}: no trial has a score, or the"

@@ -20,6 +20,7 @@ from torchcross.experiment.run.provenance import (
     complete_description,
     data_description,
 )
+from torchcross.experiment.settings.model_settings import BackboneSettings
 from torchcross.experiment.settings.plain import digest
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.jobs import JobFolder, Unit
@@ -161,13 +162,27 @@ def _is_unreadable(part: Any) -> bool:
 
 def _with_absolute_paths(experiment: Experiment) -> Experiment:
     data = replace(experiment.data, folder=_absolute(experiment.data.folder))
-    backbone = experiment.model.backbone
-    if backbone.is_addressed:
-        backbone = replace(backbone, name=beside(backbone.name, Path.cwd()))
+    model = experiment.model
     model = replace(
-        experiment.model, weights=_absolute(experiment.model.weights), backbone=backbone
+        model,
+        weights=_absolute(model.weights),
+        backbone=_absolute_backbone(model.backbone),
+        backbones=tuple(
+            replace(
+                entry,
+                weights=_absolute(entry.weights),
+                backbone=_absolute_backbone(entry.backbone),
+            )
+            for entry in model.backbones
+        ),
     )
     return replace(experiment, data=data, model=model)
+
+
+def _absolute_backbone(backbone: BackboneSettings) -> BackboneSettings:
+    if not backbone.is_addressed:
+        return backbone
+    return replace(backbone, name=beside(backbone.name, Path.cwd()))
 
 
 def _absolute(place: str) -> str:

@@ -33,7 +33,7 @@ from torchcross._kit.lock import MARKER
 from torchcross._kit.whole_files import name_as_text
 from torchcross.data.plan_files.drawn_images import read_drawn_images
 from torchcross.errors import InputError, WriteError
-from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.methods import is_supervised, rows_of_values
 from torchcross.experiment.run.experiment_record import (
     EXPERIMENT,
     FORMAT,
@@ -136,6 +136,11 @@ class RunFolder:
         return with_earlier_values(plain)
 
     @property
+    def algorithms(self) -> tuple[str, ...]:
+        """The rows of its table, in their order; of several backbones, named with them."""
+        return rows_of_values(self.experiment)
+
+    @property
     def name(self) -> str:
         """The run's name in its rows: the folder's name when the run began."""
         name = read_experiment_record(self.path).get("run")
@@ -175,7 +180,7 @@ class RunFolder:
         records = Records(joined).sorted_rows()
         targets = self.plain(PROTOCOL).get("order of targets", [])
         by_target = _places(records.columns["target"], targets)
-        by_algorithm = _places(records.columns["algorithm"], self.experiment["algorithms"])
+        by_algorithm = _places(records.columns["algorithm"], self.algorithms)
         # numpy's lexsort takes the most important key last.
         return records[np.lexsort((by_target, by_algorithm))]
 
@@ -202,7 +207,7 @@ class RunFolder:
 
     def is_supervised(self, algorithm: str) -> bool:
         """Whether its rows are one number over a test split, and of no episodes."""
-        return algorithm in METHODS and METHODS[algorithm].supervised
+        return is_supervised(algorithm)
 
     def shared_subjects(self) -> dict[str, int]:
         """Target -> the most subjects in both support and query, over all episodes of one row."""

@@ -12,8 +12,10 @@ from torchcross.backbones.addresses import without_places
 from torchcross.errors import InputError
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.rows.device import device_type
+from torchcross.experiment.settings.model_settings import BackboneSettings
 from torchcross.experiment.settings.plain import as_plain, digest, setting_fields
-from torchcross.experiment.settings.schema import BackboneSettings, Experiment
+from torchcross.experiment.settings.row_settings import experiments_by_backbone
+from torchcross.experiment.settings.schema import Experiment
 from torchcross.experiment.settings.shots import with_shots_as_stored
 from torchcross.training.options import decides_numbers, earlier_value
 
@@ -25,10 +27,18 @@ def decisive_settings(experiment: Experiment) -> dict[str, Any]:
     fingerprint (see `Collection.describe`).
     """
     plain = with_shots_as_stored(_decisive_fields(experiment))
-    if experiment.model.weights:
-        plain["model"]["weights"] = f"sha256 {_weights_digest(Path(experiment.model.weights))}"
-    if experiment.model.backbone.is_addressed:
-        plain["model"] |= _decisive_address(experiment)
+    plain["model"] |= _decisive_weights(experiment)
+    if entries := experiment.model.backbones:
+        # Each of them as if it were the one backbone: what decides its own rows, and no others.
+        by_label = experiments_by_backbone(experiment)
+        plain["model"]["backbones"] = [
+            {
+                "label": entry.label,
+                **_decisive_fields(by_label[entry.label].model),
+                **_decisive_weights(by_label[entry.label]),
+            }
+            for entry in entries
+        ]
     for name in ("rows", "tuned"):
         # Experiments without them are those of versions that did not have them.
         if not plain[name]:
@@ -37,6 +47,16 @@ def decisive_settings(experiment: Experiment) -> dict[str, Any]:
     del plain["tune"]
     plain["machine"]["device"] = device_type(experiment.machine)
     return plain
+
+
+def _decisive_weights(experiment: Experiment) -> dict[str, Any]:
+    """What the weights of the one backbone are known by, and the backbone where it is addressed."""
+    decisive: dict[str, Any] = {}
+    if experiment.model.weights:
+        decisive["weights"] = f"sha256 {_weights_digest(Path(experiment.model.weights))}"
+    if experiment.model.backbone.is_addressed:
+        decisive |= _decisive_address(experiment)
+    return decisive
 
 
 def _decisive_address(experiment: Experiment) -> dict[str, Any]:

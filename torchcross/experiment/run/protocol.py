@@ -8,7 +8,7 @@ from typing import Any, final
 
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.rows.disputed_choices import choices
-from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.methods import METHODS, rows_of_experiment
 from torchcross.experiment.rows.row_shots import blanks_in_words, shots_of_row
 from torchcross.experiment.rows.target_episodes import TargetEpisodes, target_episodes
 from torchcross.experiment.rows.tuning_words import tuning_for_protocol
@@ -20,6 +20,7 @@ from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.run.prediction_store import PredictionStore
 from torchcross.experiment.settings.plain import as_plain, digest
 from torchcross.experiment.settings.published import published_part, weights_cautions
+from torchcross.experiment.settings.row_settings import experiments_by_backbone
 
 _IMAGES = "query images"
 _KIND_DIGITS = 8
@@ -45,7 +46,7 @@ class Protocol:
         for caution in weights_cautions(self._run.experiment):
             self._run.say(f"warning: {caution}")
         experiment = self._run.experiment
-        blanks = blanks_in_words(experiment.algorithms, experiment.shots)
+        blanks = blanks_in_words(rows_of_experiment(experiment), experiment.shots)
         for note in (*self._cautions(), *settings_without_effect(experiment), *blanks):
             self._run.say(f"note: {note}")
 
@@ -98,7 +99,7 @@ class Protocol:
         run = self._run
         of_episodes = sum(each.get(_IMAGES, 0) for each in self._all_episodes().values())
         images = 0
-        for name in run.experiment.algorithms:
+        for name in rows_of_experiment(run.experiment):
             each = of_episodes
             if METHODS[name].supervised:
                 each = sum(map(self._test_images, run.targets))
@@ -122,17 +123,21 @@ class Protocol:
 
     def _write(self) -> None:
         run, experiment = self._run, self._run.experiment
-        weights = pretrained_backbone(experiment)
+        weights = {
+            label: known.weights.as_dict()
+            for label, own in experiments_by_backbone(experiment).items()
+            if (known := pretrained_backbone(own)) is not None
+        }
         protocol = {
             "preset": experiment.preset,
-            "rows": {name: METHODS[name].description for name in experiment.algorithms},
+            "rows": {row: METHODS[row].description for row in rows_of_experiment(experiment)},
             "targets": {target: dict(run.collection.why(target)) for target in run.targets},
             "order of targets": [
                 self._all_episodes().get(target, {}).get("name", target) for target in run.targets
             ],
             "episodes of targets": self._all_episodes(),
             "experiment": experiment,
-            **({} if weights is None else {"weights": weights.weights.as_dict()}),
+            **({"weights": weights.get("", weights)} if weights else {}),
             "interval": (
                 "over images of a target where its episodes share some, else over episodes; with"
                 " several training seeds, over seeds too"

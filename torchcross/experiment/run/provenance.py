@@ -20,6 +20,8 @@ from torchcross.experiment.run.git_state import git_state
 from torchcross.experiment.run.identity import decisive_settings
 from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.settings.plain import as_plain
+from torchcross.experiment.settings.row_settings import experiments_by_backbone
+from torchcross.experiment.settings.schema import Experiment
 
 UNREADABLE = "unreadable"
 _INPUTS = ("data", "weights")
@@ -46,17 +48,28 @@ def update_provenance(run: WorkContext, *, finished: bool) -> None:
     before = run.folder.plain(PROVENANCE)
     data = _same_data(data_description(run.collection), before, str(run.folder.path))
     now: dict[str, Any] = {"data": data}
-    if weights := run.experiment.model.weights:
-        contents = decisive_settings(run.experiment)["model"]["weights"]
-        now["weights"] = {"file": Path(weights).name, "contents": contents}
-    elif (known := pretrained_backbone(run.experiment)) is not None:
-        now["weights"] = known.weights.as_dict()
+    weights = {
+        label: known
+        for label, own in experiments_by_backbone(run.experiment).items()
+        if (known := _weights_of(own)) is not None
+    }
+    if weights:
+        now["weights"] = weights.get("", weights)
     if before and finished:
         now = {**before, **now}
     else:
         now = with_earlier(as_plain({**surroundings(), **now}), before)
     if now != before:
         write_json(run.folder.path / PROVENANCE, now)
+
+
+def _weights_of(experiment: Experiment) -> dict[str, Any] | None:
+    """What is known of the weights of its one backbone; None where it has none."""
+    if file := experiment.model.weights:
+        contents = decisive_settings(experiment)["model"]["weights"]
+        return {"file": Path(file).name, "contents": contents}
+    known = pretrained_backbone(experiment)
+    return None if known is None else known.weights.as_dict()
 
 
 def surroundings() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from torchcross.experiment.run.targets import open_targets
 from torchcross.experiment.run.training import PlannedTraining, fit_here
 from torchcross.experiment.run.training_files import WEIGHTS
 from torchcross.experiment.settings.plain import digest
-from torchcross.experiment.settings.row_settings import experiment_with, row_values
+from torchcross.experiment.settings.row_settings import experiment_of_row
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.jobs.engines.local import usable_cores
 from torchcross.training import FitResult, Tracker, run_on_ranks
@@ -130,7 +130,7 @@ def _planned_alike(
     cell = Cell(*training["cell"])
     begun = of_world(as_begun(experiment, out, lambda line: None), world)
     begun = replace(begun, engine={})
-    own = experiment_with(begun, row_values(begun, cell.algorithm, cell.target))
+    own = experiment_of_row(begun, cell.algorithm, cell.target)
     if digest(own) != training["experiment"]:
         raise InputError(
             "the ranks have different settings; give all of them the same experiment and the same"

@@ -231,7 +231,7 @@ class _Calibration:
     def _learner(self, cell: Cell) -> Any:
         method = METHODS[cell.algorithm]
         if not method.trains:
-            net = starting_network(method, self._run.experiment, cell.seed)
+            net = starting_network(method, self._run.experiment_of(cell), cell.seed)
             return net.to(self._run.machine.device)
         planned = PlannedTraining.of(self._run, cell, self._run.own_values(cell))
         return planned.setup().learner.to(self._run.machine.device)

@@ -61,7 +61,7 @@ def run_status(folder: str | Path) -> RunStatus:
     names = [cell.name for cell in scored_cells(plain, targets)]
     done = sum(files.rows(name).is_file() for name in names)
     job = job_status(folder)
-    blanks = tuple(blanks_in_words(plain["algorithms"], plain["shots"]))
+    blanks = tuple(blanks_in_words(run.algorithms, plain["shots"]))
     return RunStatus(run.path, done, len(names), job, _seconds_left(run, job), blanks)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
+from torchcross.experiment.rows.methods import rows_of_values
 from torchcross.experiment.rows.row_shots import shots_of_row
 from torchcross.experiment.run.run_files import cell_name
 
@@ -26,6 +27,8 @@ class ScoredCell(NamedTuple):
 
 def scored_cells(experiment: Mapping[str, Any], targets: Iterable[str]) -> Iterator[ScoredCell]:
     """All cells of an experiment, given as plain values."""
-    for target, algorithm, seed in product(targets, experiment["algorithms"], experiment["seeds"]):
+    for target, algorithm, seed in product(
+        targets, rows_of_values(experiment), experiment["seeds"]
+    ):
         for shots in shots_of_row(algorithm, experiment["shots"]):
             yield ScoredCell(target, algorithm, seed, shots)

@@ -106,7 +106,7 @@ def cells_with_predictions(run: RunFolder) -> list[tuple[str, dict[str, Any]]]:
                 cells.append((rows.stem, scored))
     orders = {
         "target": run.plain(PROTOCOL).get("order of targets", []),
-        "algorithm": run.experiment["algorithms"],
+        "algorithm": run.algorithms,
     }
 
     def place(cell: tuple[str, Mapping[str, Any]]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.methods import is_supervised
 from torchcross.records import ALL_SHOTS
 
 STORED_ALL_SHOTS: Final = 0
@@ -25,7 +25,7 @@ def stored_shots(shots: int) -> int:
 
 def shots_of_stored(row: str, shots: int) -> int:
     """What a number in a file of this row stands for."""
-    is_all = row in METHODS and METHODS[row].supervised and shots == STORED_ALL_SHOTS
+    is_all = is_supervised(row) and shots == STORED_ALL_SHOTS
     return ALL_SHOTS if is_all else shots
 
 
@@ -36,6 +36,6 @@ def as_scored(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 def shots_in_memory(rows: NDArray[Any], shots: NDArray[np.int64]) -> NDArray[np.int64]:
     """A column of stored shots, as they are; `rows` are the names of the rows."""
-    supervised = [name for name, method in METHODS.items() if method.supervised]
+    supervised = [row for row in np.unique(rows.astype(str)) if is_supervised(str(row))]
     is_all = np.isin(rows.astype(str), supervised) & (shots == STORED_ALL_SHOTS)
     return np.where(is_all, ALL_SHOTS, shots)

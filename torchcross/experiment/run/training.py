@@ -55,7 +55,7 @@ class PlannedTraining:
         train, val = sources_of(run.collection, run.experiment, cell)
         key = _training_key(cell, train, own)
         folder = run.folder.training(cell.algorithm, f"seed {cell.seed}", key)
-        return cls(cell, experiment_with(run.experiment, own), train, val, folder)
+        return cls(cell, experiment_with(run.experiment, own, cell.algorithm), train, val, folder)
 
     @classmethod
     def over(
@@ -148,7 +148,8 @@ class Learners:
         """`own` are the settings that the row has of its own."""
         method = METHODS[cell.algorithm]
         if not method.trains:
-            net = starting_network(method, self._run.experiment, cell.seed)
+            own_experiment = experiment_with(self._run.experiment, own, cell.algorithm)
+            net = starting_network(method, own_experiment, cell.seed)
             return TrainedLearner(net.to(self._run.machine.device), None)
         planned = PlannedTraining.of(self._run, cell, own)
         kept = _kept_name(planned)

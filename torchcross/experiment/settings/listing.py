@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, is_dataclass
 from typing import Any, get_type_hints
 
+from torchcross.experiment.settings.model_settings import BackboneSettings
 from torchcross.experiment.settings.plain import as_plain, setting_fields, without_none
-from torchcross.experiment.settings.schema import BackboneSettings, Experiment
+from torchcross.experiment.settings.schema import Experiment
 
 _ENTRY = re.compile(r"^(\w+) {2,}(\S.*)$")
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from torchcross.experiment.settings.schema import BackboneSettings, Experiment
+from torchcross.experiment.settings.model_settings import BackboneEntry, BackboneSettings
+from torchcross.experiment.settings.schema import Experiment
 from torchcross.experiment.settings.shots import with_shots_as_now
 from torchcross.training.options import NOT_LATER, earlier_value
 
@@ -29,7 +30,7 @@ def without_none(kind: Any) -> Any:
 
 def as_plain(value: Any) -> Any:
     """An experiment, or a part of it, as values that JSON and TOML know."""
-    if isinstance(value, BackboneSettings):
+    if isinstance(value, BackboneSettings | BackboneEntry):
         return as_plain(value.as_table())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {each.name: as_plain(getattr(value, each.name)) for each in setting_fields(value)}

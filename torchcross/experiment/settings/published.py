@@ -102,6 +102,9 @@ def _compare(point: ProtocolPoint, experiment: Experiment) -> ComparedPoint:
 def _differences(point: ProtocolPoint, experiment: Experiment) -> Iterator[str]:
     plain = as_plain(experiment)
     for name, each in point.values.items():
+        if name == "model.backbone" and (labels := experiment.model.labels):
+            yield f"`model.backbones`: {', '.join(labels)}"
+            continue
         value: Any = plain
         for part in name.split("."):
             value = value[part]

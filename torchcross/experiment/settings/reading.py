@@ -13,14 +13,15 @@ from torchcross._kit.suggestions import unknown_name
 from torchcross._kit.user_files import read_user_file
 from torchcross.backbones.addresses import beside, is_address
 from torchcross.errors import InputError
+from torchcross.experiment.settings.backbone_layers import (
+    keep_one_choice_of_backbones,
+    with_single_backbone,
+)
+from torchcross.experiment.settings.model_settings import BackboneSettings
 from torchcross.experiment.settings.plain import with_backbone_table
 from torchcross.experiment.settings.presets import PRESETS, newest_version, preset_values
 from torchcross.experiment.settings.row_settings import with_checked_rows, with_dotted_names
-from torchcross.experiment.settings.schema import (
-    BackboneSettings,
-    EvaluationSettings,
-    Experiment,
-)
+from torchcross.experiment.settings.schema import EvaluationSettings, Experiment
 from torchcross.experiment.settings.shots import with_shots_as_now
 from torchcross.experiment.settings.training_sections import budget_of
 from torchcross.experiment.settings.typed_values import section_of_values
@@ -45,22 +46,37 @@ def read_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
         if isinstance(part, dict) and isinstance(part.get(name), str) and part[name]:
             part[name] = str(path.parent / part[name])
     try:
-        values = _with_backbone_beside(values, path.parent)
+        values = _with_backbones_beside(values, path.parent)
         return experiment_from_values(values, overrides)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def _with_backbone_beside(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The values with the paths in the backbone's address looked for in a folder."""
+def _with_backbones_beside(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The values with the paths in addresses of backbones looked for in a folder."""
     model = values.get("model")
-    table = model.get("backbone") if isinstance(model, Mapping) else None
-    name = table.get("name") if isinstance(table, Mapping) else table
-    if model is None or not isinstance(name, str) or not is_address(name):
+    if not isinstance(model, Mapping):
         return dict(values)
-    address = beside(name, folder)
-    backbone = {**table, "name": address} if isinstance(table, Mapping) else address
-    return {**values, "model": {**model, "backbone": backbone}}
+    model = dict(model)
+    if "backbone" in model:
+        model["backbone"] = _beside(model["backbone"], folder)
+    if isinstance(entries := model.get("backbones"), list):
+        model["backbones"] = [_beside(entry, folder) for entry in entries]
+    return {**values, "model": model}
+
+
+def _beside(backbone: Any, folder: Path) -> Any:
+    """A backbone, by its name or as a table, with its paths looked for in a folder."""
+    if isinstance(backbone, str):
+        return beside(backbone, folder) if is_address(backbone) else backbone
+    if not isinstance(backbone, Mapping):
+        return backbone
+    table = dict(backbone)
+    if isinstance(table.get("name"), str):
+        table["name"] = _beside(table["name"], folder)
+    if isinstance(table.get("weights"), str) and table["weights"]:
+        table["weights"] = str(folder / table["weights"])
+    return table
 
 
 def experiment_from_values(
@@ -114,6 +130,7 @@ def _merge_layers(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
     merged = with_shots_as_now({**_merge(base, changed), "preset_version": version})
     for section in ("pretraining", "meta"):
         _keep_one_budget(merged, section, (base, own, flags))
+    keep_one_choice_of_backbones(merged, (base, own, flags))
     if isinstance(merged.get("model"), dict) and "backbone" in merged["model"]:
         name = _backbone_name(merged)
         # A file's options are for the backbone of the file, or of the preset that the file names.
@@ -160,7 +177,7 @@ def _layer(values: Mapping[str, Any]) -> dict[str, Any]:
             FutureWarning,
             stacklevel=2,
         )
-    return with_dotted_names(with_backbone_table(values))
+    return with_dotted_names(with_backbone_table(with_single_backbone(values)))
 
 
 def _backbone_table(

@@ -13,6 +13,7 @@ from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 from torchcross.experiment.settings.fine_tuning_settings import FineTuningSettings
 from torchcross.experiment.settings.listing import settings
+from torchcross.experiment.settings.row_names import algorithm_of, label_of
 from torchcross.experiment.settings.schema import EvaluationSettings, Experiment
 from torchcross.experiment.settings.training_sections import (
     MetaTrainingSettings,
@@ -86,21 +87,36 @@ def checked_values(values: object, place: str) -> dict[str, Any]:
 
 
 def experiment_of_row(experiment: Experiment, row: str, target: str = "") -> Experiment:
-    """The experiment as one row has it.
+    """The experiment as one row has it: with its backbone, of several, and its own settings.
 
     `target` is a target's full name: a search chose values for each.
     """
-    return experiment_with(experiment, row_values(experiment, row, target))
+    return experiment_with(experiment, row_values(experiment, row, target), row)
+
+
+def experiments_by_backbone(experiment: Experiment) -> dict[str, Experiment]:
+    """The experiment with each of several backbones, by their labels; of one backbone, by ""."""
+    model = experiment.model
+    return {
+        label: replace(experiment, model=model.of_label(label)) for label in model.labels or ("",)
+    }
 
 
 def row_values(experiment: Experiment, row: str, target: str = "") -> dict[str, Any]:
-    """The settings that a row has of its own; what a search chose comes last."""
+    """The settings that a row has of its own; what a search chose comes last.
+
+    What is said of an algorithm holds for its rows with any backbone, but for what these have.
+    """
     chosen = experiment.tuned.get("targets", {}).get(target, {}).get(row, {})
-    return {**experiment.rows.get(row, {}), **chosen}
+    rows = experiment.rows
+    return {**rows.get(algorithm_of(row), {}), **rows.get(row, {}), **chosen}
 
 
-def experiment_with(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
-    """The experiment with other settings, by their dotted names."""
+def experiment_with(experiment: Experiment, values: Mapping[str, Any], row: str = "") -> Experiment:
+    """The experiment with other settings, by their dotted names.
+
+    row  with the backbone of this row, where the experiment has several
+    """
     sections: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         section, _, setting = name.partition(".")
@@ -110,6 +126,8 @@ def experiment_with(experiment: Experiment, values: Mapping[str, Any]) -> Experi
     changed: dict[str, Any] = {
         section: replace(getattr(experiment, section), **own) for section, own in sections.items()
     }
+    if label := label_of(row):
+        changed["model"] = experiment.model.of_label(label)
     return replace(experiment, **changed) if changed else experiment
 
 

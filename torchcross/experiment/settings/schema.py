@@ -6,13 +6,12 @@ docs/experiments.md. What else is known of a setting stands with its field (see 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from torchcross.backbones.addresses import is_address
-from torchcross.backbones.record import IMAGENET_MEAN, IMAGENET_STD, KERAS_MEAN, KERAS_STD
 from torchcross.experiment.settings.fine_tuning_settings import FineTuningSettings
+from torchcross.experiment.settings.model_settings import NORMALISATIONS, ModelSettings
 from torchcross.experiment.settings.shots import ShotsSetting, episode_shots, support_shots
 from torchcross.experiment.settings.tracker_settings import TrackerSettings
 from torchcross.experiment.settings.training_sections import (
@@ -22,13 +21,6 @@ from torchcross.experiment.settings.training_sections import (
 from torchcross.experiment.settings.tune_settings import TuneSettings
 from torchcross.records.shots import ALL
 from torchcross.training.options import option, refuse_first, table_option
-
-NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
-    "keras": (KERAS_MEAN, KERAS_STD),
-    "none": ((), ()),
-}
-"""Mean and standard deviation per channel of images in [0, 1], by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,59 +43,6 @@ class DataSettings:
     source_tasks: Literal["primary", "all"] = "all"
     leave_out: Literal["dataset", "domain"] = "domain"
     channels: Literal[1, 3] = 3
-
-
-@dataclass(frozen=True)
-class BackboneSettings:
-    """A backbone: its name in `torchcross.backbones`, and the options that its function takes.
-
-    Or its address, and the options of the function that the address names.
-    """
-
-    name: str = "resnet18"
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_addressed(self) -> bool:
-        return is_address(self.name)
-
-    @property
-    def is_pretrained(self) -> bool:
-        """Whether it is an address that is to give its weights too."""
-        return self.is_addressed and self.options.get("pretrained", True) is not False
-
-    @classmethod
-    def of_table(cls, table: Mapping[str, Any]) -> Self:
-        return cls(table["name"], {option: table[option] for option in table if option != "name"})
-
-    def as_table(self) -> dict[str, Any]:
-        """As TOML writes it: the options stand beside the name."""
-        return {"name": self.name, **self.options}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelSettings:
-    """The network that everything starts from.
-
-    backbone       a name of `torchcross.backbones`, or an address
-                   ("timm:vit_small_patch14_dinov2.lvd142m"), which brings its weights; with
-                   options, a table: `[model.backbone]` with `name` and what the backbone's function
-                   takes. `pretrained = false`: an address without its weights
-    weights        a file of weights for the backbone; "": those of its address, or random initial
-                   values
-    normalisation  mean and standard deviation that images are normalised by: "imagenet", "keras" or
-                   "none". "": those that the weights are known to need; with random values, those
-                   of ImageNet for three channels and none for one
-    """
-
-    backbone: BackboneSettings = field(default_factory=BackboneSettings)
-    weights: str = ""
-    normalisation: Literal["", "imagenet", "keras", "none"] = ""
-
-    @property
-    def has_weights(self) -> bool:
-        """Whether rows start from weights, of a file or of the backbone's address."""
-        return bool(self.weights) or self.backbone.is_pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,8 +216,6 @@ class Experiment:
         return self.evaluation.inner_steps or self.meta.validation_inner_steps
 
     def __post_init__(self) -> None:
-        normalisation = self.model.normalisation
-        has_mean = bool(NORMALISATIONS[normalisation or "none"][0])
         algorithms, shots, seeds = list(self.algorithms), list(self.shots), list(self.seeds)
         lists = (("algorithms", algorithms), ("shots", shots), ("seeds", seeds))
         refuse_first(
@@ -286,16 +223,10 @@ class Experiment:
                 not self.data.folder,
                 "data.folder is empty; give the folder that holds the datasets",
             ),
-            (
-                self.data.channels == 1 and has_mean and not self.model.has_weights,
-                f"model.normalisation={normalisation!r} is for three channels and data.channels is"
-                " 1; give data.channels=3, or leave normalisation out",
-            ),
-            (
-                bool(self.model.weights) and self.model.backbone.is_pretrained,
-                f"model.weights={self.model.weights!r} and model.backbone="
-                f"{self.model.backbone.name!r} are two sets of weights; leave model.weights out, or"
-                " give model.backbone.pretrained=false",
+            *(
+                problem
+                for label in self.model.labels or ("",)
+                for problem in _problems_of_model(self.model.of_label(label), self.data.channels)
             ),
             (
                 0 < self.evaluation.steps <= self.fine_tuning.warmup,
@@ -333,3 +264,18 @@ class Experiment:
                 " numbers of shots; give both or none",
             ),
         )
+
+
+def _problems_of_model(model: ModelSettings, channels: int) -> Iterator[tuple[bool, str]]:
+    """(whether it holds, what is wrong), for a model of one backbone."""
+    has_mean = bool(NORMALISATIONS[model.normalisation or "none"][0])
+    yield (
+        channels == 1 and has_mean and not model.has_weights,
+        f"model.normalisation={model.normalisation!r} is for three channels and data.channels is"
+        " 1; give data.channels=3, or leave normalisation out",
+    )
+    yield (
+        bool(model.weights) and model.backbone.is_pretrained,
+        f"model.weights={model.weights!r} and model.backbone={model.backbone.name!r} are two sets"
+        " of weights; leave model.weights out, or give model.backbone.pretrained=false",
+    )

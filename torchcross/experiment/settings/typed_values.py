@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
+from torchcross.experiment.settings.model_settings import BackboneEntry, BackboneSettings
 from torchcross.experiment.settings.plain import setting_fields, without_none
-from torchcross.experiment.settings.schema import BackboneSettings
 from torchcross.experiment.settings.shots import ShotsSetting
 from torchcross.records.shots import ALL
 from torchcross.training.options import may_be_zero
@@ -53,8 +53,8 @@ def typed_value(kind: Any, value: Any, place: str, zero: bool) -> Any:
 
     `zero`: it may be 0.
     """
-    if kind is BackboneSettings:
-        return _backbone(value, place)
+    if kind in _BACKBONES:
+        return _BACKBONES[kind](value, place)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return section_of_values(kind, value, f"{place}.")
     origin, arguments = get_origin(kind), get_args(kind)
@@ -100,6 +100,13 @@ def _shots(kind: Any, value: Any, place: str, zero: bool) -> Any:
     return value if value == ALL else typed_value(int, value, place, zero)
 
 
+def _backbone_entry(value: Any, place: str) -> BackboneEntry:
+    value = {"name": value} if isinstance(value, str) else value
+    if not isinstance(value, Mapping):
+        raise InputError(f"{place} is {value!r}; give a name, or a table of a name and options")
+    return BackboneEntry.of_table(value, place)
+
+
 def _backbone(value: Any, place: str) -> BackboneSettings:
     if not isinstance(value, Mapping):
         raise InputError(f"{place} is {value!r}; give a name, or a table of a name and options")
@@ -108,3 +115,6 @@ def _backbone(value: Any, place: str) -> BackboneSettings:
     if not isinstance(name, str):
         raise InputError(f"{place}.name is {name!r}; give a text")
     return BackboneSettings(name, options)
+
+
+_BACKBONES = {BackboneSettings: _backbone, BackboneEntry: _backbone_entry}

@@ -11,8 +11,9 @@ from typing import Any
 from torchcross._kit.randomness import Stream
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
-from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.methods import METHODS, rows_of_experiment
 from torchcross.experiment.settings.plain import as_plain
+from torchcross.experiment.settings.row_names import algorithm_of
 from torchcross.experiment.settings.row_settings import (
     check_name,
     experiment_with,
@@ -82,13 +83,11 @@ def tuning_plan(experiment: Experiment) -> TuningPlan:
 def spaces_of(experiment: Experiment) -> dict[str, Space]:
     """The space of every row: what it reads of the common one, and its own."""
     tune = experiment.tune
-    common = _space_of(tune.space, "tune.space")
+    common, rows = _space_of(tune.space, "tune.space"), rows_of_experiment(experiment)
     own_spaces: dict[str, dict[str, Choice]] = {}
     for row, choices in tune.rows.items():
-        if row not in experiment.algorithms:
-            raise InputError(
-                f"tune.rows.{row}: {unknown_name('row of this table', row, experiment.algorithms)}"
-            )
+        if row not in (*rows, *experiment.algorithms):
+            raise InputError(f"tune.rows.{row}: {unknown_name('row of this table', row, rows)}")
         own_spaces[row] = _space_of(choices, f"tune.rows.{row}")
         for name in own_spaces[row]:
             if not METHODS[row].reads(name, experiment):
@@ -97,16 +96,16 @@ def spaces_of(experiment: Experiment) -> dict[str, Space]:
                     " it out"
                 )
     readers = {
-        name: [row for row in experiment.algorithms if METHODS[row].reads(name, experiment)]
-        for name in common
+        name: [row for row in rows if METHODS[row].reads(name, experiment)] for name in common
     }
-    for name, rows in readers.items():
-        if not rows:
+    for name, reading in readers.items():
+        if not reading:
             raise InputError(f"tune.space.{name} has no effect on any row; leave it out")
     spaces: dict[str, Space] = {}
-    for row in experiment.algorithms:
+    for row in rows:
         shared = {name: choice for name, choice in common.items() if row in readers[name]}
-        spaces[row] = {**shared, **own_spaces.get(row, {})}
+        of_algorithm = own_spaces.get(algorithm_of(row), {})
+        spaces[row] = {**shared, **of_algorithm, **own_spaces.get(row, {})}
     if not any(spaces.values()):
         raise InputError(f"there is nothing to search; give a space, such as {_EXAMPLE}")
     return spaces
@@ -212,7 +211,7 @@ def _check_trials(experiment: Experiment, search: RowSearch) -> None:
 
 def experiment_of_trial(experiment: Experiment, row: str, trial: Trial) -> Experiment:
     """The experiment as a row has it in a trial."""
-    return experiment_with(experiment, values_of_trial(experiment, row, trial))
+    return experiment_with(experiment, values_of_trial(experiment, row, trial), row)
 
 
 def values_of_trial(experiment: Experiment, row: str, trial: Trial) -> dict[str, Any]:

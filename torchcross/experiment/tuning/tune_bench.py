@@ -149,7 +149,7 @@ class _TrialRun:
             if trained.training is not None:
                 summary = read_summary(self.folder / TRAININGS / trained.training)
                 training = {name: summary[name] for name in _SUMMARY}
-            experiment = experiment_with(context.experiment, own)
+            experiment = experiment_with(context.experiment, own, cell.algorithm)
             result = self.judge.score(context, cell, trained.learner, experiment)
             score, undefined = result.value, result.undefined
             if math.isnan(score):
