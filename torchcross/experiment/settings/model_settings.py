@@ -89,9 +89,9 @@ class BackboneEntry:
 
     def as_table(self) -> dict[str, Any]:
         """As TOML writes it, with the label."""
+        table = {"label": self.label, **self.backbone.as_table()}
         own = {"weights": self.weights, "normalisation": self.normalisation}
-        given = {key: value for key, value in own.items() if value}
-        return {"label": self.label, **self.backbone.as_table(), **given}
+        return {**table, **{key: value for key, value in own.items() if value}}
 
 
 def label_of_backbone(name: str) -> str:
