@@ -35,6 +35,8 @@ def test_what_decides_no_row(name, value, monkeypatch):
         ("evaluation.groups", "ignore"),
         ("evaluation.inner_steps", 2),
         ("evaluation.C", 1.0),
+        ("evaluation.support", "natural"),
+        ("evaluation.temperature", "leave-one-out"),
         ("evaluation.norm", "frozen"),
         ("evaluation.episodes", 4),
         ("machine.precision", "bf16-mixed"),

@@ -187,6 +187,16 @@ def test_converged_heads_leave_the_network_as_it_is(adaptation):
     assert reads == {"logistic"}
 
 
+def test_temperatures_are_of_the_rows_of_logistic_regression():
+    settings = published(**{"evaluation.temperature": "leave-one-out"})
+    net = conv4(4, in_channels=1)
+    reads = {name for name, row in METHODS.items() if row.reads("evaluation.temperature", settings)}
+    assert reads == {"logistic", "logistic-mean"}
+    for name in reads:
+        for chosen, expected in ((settings, "leave-one-out"), (published(), "none")):
+            assert adapter(METHODS[name], net, chosen).protocol()["temperature"] == expected
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_image_statistics_has_a_network_of_its_own_whatever_model_says(channels):
     method = METHODS["image-statistics"]

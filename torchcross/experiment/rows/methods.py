@@ -62,6 +62,7 @@ class Method:
     always_tuned  is fine-tuned, whatever `evaluation.adaptation` says
     random        starts from random values even where weights are given
     penalised     reads `evaluation.C`
+    tempered      reads `evaluation.temperature`
     needs_weights cannot run without weights, of `model.weights` or of the backbone's address
     ignores       settings of its own way of training and adapting that it does not read
     """
@@ -78,6 +79,7 @@ class Method:
     always_tuned: bool = False
     random: bool = False
     penalised: bool = False
+    tempered: bool = False
     needs_weights: bool = False
     ignores: tuple[str, ...] = ()
 
@@ -151,6 +153,7 @@ _READS: dict[str, Callable[[Method, Experiment], bool]] = {
     "evaluation.lr": Method.is_fine_tuned,
     "fine_tuning": Method.is_fine_tuned,
     "evaluation.C": lambda row, experiment: row.penalised,
+    "evaluation.temperature": lambda row, experiment: row.tempered,
     "evaluation.norm": lambda row, experiment: row.make_adapter is None,
     "evaluation.inner_steps": Method.adapts_in_own_way,
     # Over several training seeds there is one interval, and it has a way of its own.
@@ -199,16 +202,18 @@ _ROWS = (
         "logistic",
         "the starting network as it is, penalised logistic regression on its features, converged",
         make_adapter=lambda net, normalise, settings: LogisticRegression(
-            net, C=settings.C, normalise=normalise
+            net, C=settings.C, temperature=settings.temperature, normalise=normalise
         ),
         penalised=True,
+        tempered=True,
     ),
     Method(
         "logistic-mean",
         "logistic with the mean probability over C = 1, 10 and 100, which needs no validation",
         make_adapter=lambda net, normalise, settings: LogisticRegression(
-            net, C=MEAN_OVER_C, normalise=normalise
+            net, C=MEAN_OVER_C, temperature=settings.temperature, normalise=normalise
         ),
+        tempered=True,
     ),
     Method(
         "image-statistics",

@@ -72,6 +72,9 @@ class EvaluationSettings:
     inner_steps  steps of an algorithm's own adaptation; 0: as many as in validation
     C            of logistic regression, as in scikit-learn: it weighs the losses of the support, so
                  a larger one penalises less
+    temperature  of logistic regression: "leave-one-out" divides the scores by the temperature that
+                 makes samples of the support likeliest to heads that were fitted without them;
+                 "none": they stay. One shot of each class is too few
     norm         BatchNorm policy: "running", "batch", "frozen" or "support". "": `running` for
                  fine-tuning; for an algorithm's own adaptation, the policy it was trained with
     metric       the metric that leads the table; rows hold every metric, and
@@ -92,7 +95,14 @@ class EvaluationSettings:
     seed         seed of the episodes: another seed draws other episodes
     """
 
-    by_row: ClassVar[tuple[str, ...]] = ("steps", "lr", "inner_steps", "C", "norm")
+    by_row: ClassVar[tuple[str, ...]] = (
+        "steps",
+        "lr",
+        "inner_steps",
+        "C",
+        "temperature",
+        "norm",
+    )
     """What a row can have of its own; the others make the episodes, the same ones for all rows."""
 
     episodes: int = 100
@@ -108,6 +118,7 @@ class EvaluationSettings:
     lr: float = 1e-3
     inner_steps: int = option(0, may_be_zero=True)
     C: float = option(10.0, earlier=10.0)
+    temperature: Literal["none", "leave-one-out"] = option("none", earlier="none")
     norm: Literal["", "running", "batch", "frozen", "support"] = ""
     metric: str = option("auroc", decides_numbers=False)
     margin: float = option(0.01, may_be_zero=True, decides_numbers=False)
@@ -166,7 +177,7 @@ class Experiment:
     seeds           training seeds: a column in the rows; intervals resample them
     rows            settings of single rows: a table `[rows.mm-maml]` with, say, `meta.lr = 3e-4`.
                     They are those of pretraining, meta and fine_tuning, and `steps`, `lr`,
-                    `inner_steps`, `C` and `norm` of evaluation
+                    `inner_steps`, `C`, `temperature` and `norm` of evaluation
     tuned           what `torchcross tune` chose for each target and row, and how it searched;
                     `torchcross run --tuned FOLDER` reads it
     engine          what makes the parts of a run: its `name` ("local", "slurm", "ray" or one of
