@@ -10,6 +10,8 @@ import numpy as np
 
 from torchcross.records import Records
 from torchcross.report.across_section import across_section
+from torchcross.report.backbone_axis import has_backbones
+from torchcross.report.backbones_section import backbones_section
 from torchcross.report.beyond_section import beyond_section
 from torchcross.report.by_class import ImageResults, by_class_section
 from torchcross.report.calibration import calibration_section
@@ -72,7 +74,7 @@ def sections_of_records(
         page_section("results", "Results", "Results", *results),
         page_section("across", "Across targets", "Across targets", across_section(summary, series)),
         page_section("beyond", "Beyond the mean", "Beyond the mean", beyond),
-        page_section("shots", "Shots", "Score against shots", shots_section(summary, series)),
+        _shots(summary, series),
         page_section("episodes", "Episodes", "Episodes of each target", strips),
         *_by_class(extras.images),
         *_curves(extras.curves, series),
@@ -82,6 +84,15 @@ def sections_of_records(
         sections.append(page_section("examples", "Examples", "Example episodes", *examples))
     missing = _missing(records, summary, extras.failures)
     return [*sections, page_section("missing", "Missing", "What is missing", *missing)]
+
+
+def _shots(summary: Summary, series: Mapping[str, int]) -> PageSection:
+    """Scores against shots; of several backbones, with a plot for each of them and each head."""
+    if has_backbones(summary):
+        title = "Backbones, heads and shots"
+        return page_section("backbones", "Backbones", title, backbones_section(summary))
+    content = shots_section(summary, series)
+    return page_section("shots", "Shots", "Score against shots", content)
 
 
 def sections_of_means(summary: Summary, extras: PageExtras) -> list[PageSection]:

@@ -17,6 +17,7 @@ from torchcross.records.shots import ALL_SHOTS, shots_word
 from torchcross.report.cells import CellKey, SummaryCell, cells_of
 from torchcross.report.numbers import notation_of, notation_of_means
 from torchcross.report.summary import (
+    BackbonesOfRows,
     Blanks,
     Chance,
     ClassesLeftOut,
@@ -57,6 +58,7 @@ def summarise(
     draws: EpisodeDraws | None = None,
     split_errors: SplitErrors | None = None,
     blanks: Blanks | None = None,
+    backbones: BackbonesOfRows | None = None,
     across: Mapping[int | None, Across] | None = None,
 ) -> Summary:
     """Compare the algorithms within every target and across them; of `Means` only across them."""
@@ -109,6 +111,7 @@ def summarise(
         classes_left_out=classes_left_out or {},
         ceilings=frozenset(ceilings),
         blanks=blanks or {},
+        backbones=backbones or {},
     )
 
 

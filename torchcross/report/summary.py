@@ -36,6 +36,10 @@ Blanks = Mapping[tuple[str, int], str]
 """(algorithm, shots) -> why the algorithm has no cells at these shots, on any target."""
 
 
+BackbonesOfRows = Mapping[str, tuple[str, str]]
+"""Algorithm -> its head and its backbone, where the rows of a table are of several backbones."""
+
+
 class TableOptions(TypedDict, total=False):
     """Which metric of the records is shown, and how its intervals are computed."""
 
@@ -52,6 +56,7 @@ class TableOptions(TypedDict, total=False):
     draws: EpisodeDraws | None
     split_errors: SplitErrors | None
     blanks: Blanks | None
+    backbones: BackbonesOfRows | None
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ class Summary:
     grades of the targets. `failures_count_as` names the values of failures, `pair_counts` are the
     numbers of pairs that Holm's method corrects together. `margin` is that of equivalences.
     `classes_left_out` are those of targets. `ceilings` learned from all labels of a target.
-    `blanks` are cells that an algorithm cannot have, with the reason.
+    `blanks` are cells that an algorithm cannot have, with the reason. `backbones` are the parts of
+    rows of several backbones.
     """
 
     metric: str
@@ -100,6 +106,7 @@ class Summary:
     classes_left_out: ClassesLeftOut = field(default_factory=dict)
     ceilings: frozenset[str] = frozenset()
     blanks: Blanks = field(default_factory=dict)
+    backbones: BackbonesOfRows = field(default_factory=dict)
 
     @property
     def remarks(self) -> tuple[str, ...]:

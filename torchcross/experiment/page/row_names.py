@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from torchcross.experiment.rows.tuning_words import marked_rows
 from torchcross.experiment.run.folder import RunFolder
+from torchcross.experiment.settings.row_names import algorithm_of
 from torchcross.records import Records
 from torchcross.report import Curve, Example, Failure, ImageResults
 from torchcross.report.calibration import CalibrationResult
@@ -25,6 +26,10 @@ class RowNames:
 
     def __getitem__(self, row: str) -> str:
         return f"{self._marked.get(row, row)}{self._suffix}"
+
+    def head(self, row: str) -> str:
+        """The algorithm of a row, with the marks of the row."""
+        return self[row].replace(row, algorithm_of(row), 1)
 
     def of_records(self, records: Records) -> Records:
         columns: dict[str, Any] = dict(records.columns)

@@ -25,6 +25,7 @@ def marks_of(run: RunFolder, protocol: Mapping[str, Any], names: RowNames) -> di
         "untrained": [names[row] for row in untrained_rows(run)],
         "ceilings": [names[row] for row in ceiling_rows(run)],
         "blanks": {(names[row], shots): reason for (row, shots), reason in blanks_of(run).items()},
+        "backbones": backbones_of(run, names),
         "classes_left_out": classes_left_out(protocol),
         "chance": chance_of([protocol]),
         "split_errors": {
@@ -38,7 +39,12 @@ def marks_of_runs(
 ) -> dict[str, Any]:
     """Those of several runs in one table, where each row is named with its run."""
     marks: dict[str, Any] = {"untrained": [], "ceilings": [], "classes_left_out": {}}
-    marks |= {"chance": chance_of(protocols.values()), "split_errors": {}, "blanks": {}}
+    marks |= {
+        "chance": chance_of(protocols.values()),
+        "split_errors": {},
+        "blanks": {},
+        "backbones": {},
+    }
     for name, run in runs.items():
         own = marks_of(run, protocols[name], RowNames(run, name))
         marks["untrained"] += own["untrained"]
@@ -46,6 +52,7 @@ def marks_of_runs(
         marks["classes_left_out"] |= own["classes_left_out"]
         marks["split_errors"] |= own["split_errors"]
         marks["blanks"] |= own["blanks"]
+        marks["backbones"] |= own["backbones"]
     return marks
 
 
@@ -79,6 +86,13 @@ def ceiling_rows(run: RunFolder) -> list[str]:
 def blanks_of(run: RunFolder) -> dict[tuple[str, int], str]:
     """(row, shots) -> why it has no cells there."""
     return blank_cells(run.algorithms, run.experiment["shots"])
+
+
+def backbones_of(run: RunFolder, names: RowNames) -> dict[str, tuple[str, str]]:
+    """Row -> its head and its backbone, as they are named in the table, of several backbones."""
+    return {
+        names[row]: (names.head(row), label) for row in run.algorithms if (label := label_of(row))
+    }
 
 
 def classes_left_out(protocol: Mapping[str, Any]) -> dict[str, list[str]]:
