@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import isfinite, nan
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -77,10 +77,8 @@ def summarise(
             rows,
             target.name,
             shots=shots,
-            episodes=_of_algorithms(algorithms, target.name, shots, episodes or {}),
-            draws=_of_algorithms(algorithms, target.name, shots, draws or {}),
             chance=levels.get(target.name),
-            split_errors=_of_algorithms(algorithms, target.name, shots, errors),
+            **_facts_of(algorithms, target.name, shots, episodes or {}, draws or {}, errors),
         )
         for target, rows in ((each, records.where(target=each.name)) for each in targets)
         for shots in sorted(rows.unique("shots"))
@@ -89,8 +87,8 @@ def summarise(
     unpaired = tuple((one.target, one.shots) for one in comparisons if not one.same_episodes)
     all_shots = tuple(sorted(records.unique("shots")))
     if across is None:
-        means = (_comparable_means(cells, algorithms, k, metric, unpaired) for k in all_shots)
-        across = {k: compare(each) for k, each in zip(all_shots, means, strict=True) if each}
+        means = {k: _comparable_means(cells, algorithms, k, metric, unpaired) for k in all_shots}
+        across = {k: compare(each) for k, each in means.items() if each}
     notes, common = _notes(comparisons)
     return Summary(
         metric,
@@ -212,6 +210,20 @@ def _errors_of(
     metric: str, errors: SplitErrors
 ) -> dict[tuple[str, str, int], Mapping[int, SplitError]]:
     return {key[:3]: own for key, own in errors.items() if key[3] == metric}
+
+
+def _facts_of(
+    algorithms: Sequence[str],
+    target: str,
+    shots: int,
+    episodes: Episodes,
+    draws: EpisodeDraws,
+    errors: Mapping[tuple[str, str, int], Mapping[int, SplitError]],
+) -> dict[str, Any]:
+    """What `within_target` takes by algorithm."""
+    values: dict[str, Mapping[tuple[str, str, int], Any]]
+    values = {"episodes": episodes, "draws": draws, "split_errors": errors}
+    return {name: _of_algorithms(algorithms, target, shots, each) for name, each in values.items()}
 
 
 def _of_algorithms(
