@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.algorithms.cases import TARGETS, Net, episode_of, snapshot
+from tests.algorithms.cases import TARGETS, Net, episode_of, same, snapshot
 from tests.algorithms.converged import KINDS, Once, every_kind, features_and_labels
 from torchcross import backbones
 from torchcross.algorithms import FineTune, LogisticRegression, load_predictor
@@ -312,6 +312,27 @@ def test_members_that_share_the_backbone_hold_it_once():
     torch.testing.assert_close(
         predictor(EPISODE.query.x).probabilities, mean, rtol=1e-9, atol=1e-12
     )
+
+
+@pytest.mark.parametrize("norm", ["running", "support", "batch"])
+@pytest.mark.parametrize("lanes", [2, 6])
+def test_members_in_lanes_are_those_one_by_one(norm, lanes):
+    options = {
+        **GRID, "steps": 3, "head": "logistic", "batch": 5, "schedule": "cosine", "norm": norm,
+        "augmentation": Augmentation(rotation=0),
+    }  # fmt: skip
+    net = Net(dropout=0.3)
+    before = snapshot(net)
+    one_by_one = FineTune(net, **options).adapt(EPISODE.support, EPISODE.task, seed=4)
+    at_once = FineTune(net, lanes=lanes, **options).adapt(EPISODE.support, EPISODE.task, seed=4)
+    for number in range(6):
+        members = [each._member(number) for each in (one_by_one, at_once)]
+        for part, tree in members[0].items():
+            for name, value in tree.items():
+                torch.testing.assert_close(members[1][part][name], value, rtol=1e-7, atol=1e-9)
+    predictions = [each(EPISODE.query.x).probabilities for each in (one_by_one, at_once)]
+    torch.testing.assert_close(*predictions, rtol=1e-7, atol=1e-9)
+    assert same(before, snapshot(net))
 
 
 def test_images_of_an_ensemble_have_gradients():

@@ -29,7 +29,8 @@ from torchcross.algorithms.options import LaneOptions
 from torchcross.algorithms.predictor import Predictor
 from torchcross.episode import Batch
 from torchcross.errors import InputError
-from torchcross.functional import Meta, Problem
+from torchcross.functional import Problem
+from torchcross.functional.loop.lanes import lane_width
 from torchcross.functional.loop.optimisers import Rates
 from torchcross.functional.network.parameter_names import Choice
 from torchcross.heads import MEAN_FORM
@@ -149,8 +150,10 @@ class FineTune(InnerLoopAlgorithm):
         data = self._data(part.support, None, part.task, key.name)
         keep_graph = bool(learned_images(data))
         problem, meta = self._ready_problem(data, part.task, key, steps, keep_graph=keep_graph)
-        metas = [Meta(meta.params, self._rates(*pair), meta.buffers) for pair in self.rate_pairs]
-        ends = adapt_members(problem, metas, keep_graph=keep_graph)
+        rates = [self._rates(*pair) for pair in self.rate_pairs]
+        # Networks at once need the memory of all: nobody gets them who has not asked.
+        width = 1 if self.lanes == "auto" else lane_width(self.lanes, data["xs"].device)
+        ends = adapt_members(problem, meta, rates, width=width, keep_graph=keep_graph)
         members = []
         for end in ends:
             head = {name: end.params[name] for name in HEAD_NAMES}

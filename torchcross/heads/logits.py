@@ -77,11 +77,11 @@ CONSTANT: Final = "constant"
 
 FORMS: dict[str, Form] = {
     "linear": _linear,
-    MEAN_FORM: _linear_mean,
     "euclidean": _euclidean,
     "cosine": _cosine,
     "ridge": _ridge,
     "centred": _centred_distances,
+    MEAN_FORM: _linear_mean,
     CONSTANT: _nothing,
     **{form: partial(logistic_logits, unit_length=unit) for unit, form in LOGISTIC_FORMS.items()},
 }

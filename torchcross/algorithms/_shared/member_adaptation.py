@@ -6,21 +6,29 @@ import dataclasses
 from collections.abc import Sequence
 
 from torchcross.functional import Adapted, Meta, Problem, adapt
+from torchcross.functional.loop.adapt_lanes import adapt_in_lanes
+from torchcross.functional.loop.optimisers import Rates
 from torchcross.functional.loop.problem import with_initial_params
 from torchcross.functional.trees import detach
 
 
 def adapt_members(
-    problem: Problem, metas: Sequence[Meta], *, keep_graph: bool = False
+    problem: Problem, meta: Meta, rates: Sequence[Rates], *, width: int = 1, keep_graph: bool
 ) -> list[Adapted]:
-    """The end of the inner loop at the rates of each of `metas`, which differ in nothing else.
+    """The end of the inner loop at each of the rates; `width` of them run at once.
 
     What the episode computes before its first step (features, a head made of them) is computed
     once.
     """
-    first = metas[0]
-    started = with_initial_params(
-        problem, detach(first.params), first.buffers, keep_graph=keep_graph
-    )
+    params, buffers = meta.params, meta.buffers
+    started = with_initial_params(problem, detach(params), buffers, keep_graph=keep_graph)
     started = dataclasses.replace(started, inner=dataclasses.replace(problem.inner, init=None))
-    return [adapt(started, meta, keep_graph=keep_graph) for meta in metas]
+    if width == 1 or keep_graph or not started.inner.steps:
+        return [
+            adapt(started, Meta(params, each, buffers), keep_graph=keep_graph) for each in rates
+        ]
+    return [
+        end
+        for at in range(0, len(rates), width)
+        for end in adapt_in_lanes(started, params, buffers, rates[at : at + width])
+    ]
