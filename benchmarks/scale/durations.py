@@ -26,11 +26,11 @@ def measured_seconds() -> Mapping[str, Sequence[float]]:
 
 
 def seconds_of(run: Path) -> dict[str, list[float]]:
-    """What the units of a run took: its trainings, and its cells, which are shards of episodes."""
-    moments = [(path.stat().st_mtime, "shard") for path in run.glob("rows/*.csv")]
+    """What the units of a run took: its trainings, and its cells, which are parts of episodes."""
+    moments = [(path.stat().st_mtime, "part") for path in run.glob("rows/*.csv")]
     moments += [(path.stat().st_mtime, "training") for path in run.glob("train/*/training.json")]
     moments.sort()
-    seconds: dict[str, list[float]] = {"training": [], "shard": []}
+    seconds: dict[str, list[float]] = {"training": [], "part": []}
     for (before, _), (moment, kind) in itertools.pairwise(moments):
         seconds[kind].append(round(moment - before, 2))
     return {kind: sorted(each) for kind, each in seconds.items()}

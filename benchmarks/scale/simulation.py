@@ -31,7 +31,7 @@ from torchcross.jobs.processes import ProcessIdentity
 
 T = TypeVar("T")
 Seconds = Mapping[str, Sequence[float]]
-"""What units took, by kind: trainings and shards of episodes."""
+"""What units took, by kind: trainings and parts of episodes."""
 
 
 @dataclass(frozen=True)
@@ -82,18 +82,18 @@ class Simulated:
 
 
 class Recorded:
-    """Trainings, and shards of the episodes of each; a shard needs its training."""
+    """Trainings, and parts of the episodes of each; a part needs its training."""
 
-    def __init__(self, seconds: Seconds, units: int, shards: int, mean: float) -> None:
+    def __init__(self, seconds: Seconds, units: int, parts: int, mean: float) -> None:
         self._units: list[Unit] = []
         self.seconds: dict[str, float] = {}
-        trainings = -(-units // (shards + 1))
+        trainings = -(-units // (parts + 1))
         for training in range(trainings):
             name = f"training{training}"
             self._add(name, seconds["training"], f"trainings/{training}.json")
-            for shard in range(min(shards, units - trainings - training * shards)):
-                place = f"shards/{training}/{shard}.json"
-                self._add(f"shard{training}-{shard}", seconds["shard"], place, name)
+            for part in range(min(parts, units - trainings - training * parts)):
+                place = f"parts/{training}/{part}.json"
+                self._add(f"part{training}-{part}", seconds["part"], place, name)
         # Their spread is as measured; the mean is that of the units of a real study.
         factor = mean * len(self.seconds) / sum(self.seconds.values())
         self.seconds = {key: factor * value for key, value in self.seconds.items()}
@@ -167,7 +167,7 @@ class Simulation:
         kind, _, name = key.partition("training")
         if name:
             return f"trainings/{name}.json"
-        return f"shards/{kind.removeprefix('shard').replace('-', '/')}.json"
+        return f"parts/{kind.removeprefix('part').replace('-', '/')}.json"
 
     def add_worker(self, engine: SimulatedEngine, machine: str) -> None:
         worker = SimulatedWorker(self, engine, machine)

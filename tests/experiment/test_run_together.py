@@ -26,7 +26,7 @@ from torchcross.experiment.run.makespan import makespan
 from torchcross.experiment.run.run_plan import plan_run
 from torchcross.experiment.run.run_status import run_status
 from torchcross.experiment.run.workbench import workbench_of_worker
-from torchcross.jobs import ExecutorEngine, JobFolder, Unit
+from torchcross.jobs import ExecutorEngine, JobFolder, Outcome, Unit, UnitFailure, UnitReport
 from torchcross.jobs.claims import Claims
 
 SCRATCH = {"algorithms": ["scratch"], "shots": [1]}
@@ -362,6 +362,19 @@ def test_a_screen_says_what_runs_where(tmp_path, monkeypatch):
             time.sleep(0.01)
     assert shown[0][0].startswith(f"  score-0 (process {os.getpid()} on ")
     assert shown[0][8:] == ["  and 2 more"]
+
+
+def test_a_worker_that_refuses_is_named_once(tmp_path):
+    said = []
+    work = SimpleNamespace(progress=False, folder=SimpleNamespace(path=tmp_path), say=said.append)
+    bench = SimpleNamespace(plan=SimpleNamespace(units=[]))
+    messages = unit_messages.UnitMessages(work, bench, JobFolder(tmp_path), None, has_bars=False)
+    for key in ("score-a", "score-b"):
+        failure = UnitFailure(key, "InputError", "data datasets oct is 'a' here", "node7", 4711)
+        messages.hear(key, UnitReport(Outcome.REFUSED, failure))
+    assert said == [
+        "note: process 4711 on node7 makes no units, others get them: data datasets oct is 'a' here"
+    ]
 
 
 def test_a_status_knows_the_time_of_each_kind_of_unit(collection, tmp_path):

@@ -11,7 +11,7 @@ from benchmarks.scale.simulation import Cluster, Recorded, simulate
 from benchmarks.scale.world import World
 from torchcross.jobs import ExecutorEngine, JobEngine, JobFolder, run_job
 
-SECONDS = {"training": [20.0, 30.0], "shard": [5.0, 10.0, 15.0]}
+SECONDS = {"training": [20.0, 30.0], "part": [5.0, 10.0, 15.0]}
 
 
 def job(units=200):

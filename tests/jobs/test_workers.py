@@ -71,8 +71,11 @@ def _no_pause(monkeypatch):
 
 @pytest.mark.parametrize("refusals", [1, 3])
 def test_a_unit_that_a_worker_refuses_is_made_by_another(tmp_path, refusals):
-    engine = Faulty(refuse, square1=refusals)
-    assert run_job(Sums(str(tmp_path)), tmp_path, engine).is_complete
+    engine, heard = Faulty(refuse, square1=refusals), []
+    result = run_job(Sums(str(tmp_path)), tmp_path, engine, notice=lambda *each: heard.append(each))
+    assert result.is_complete
+    of_it = [report.outcome for key, report in heard if key == "square1"]
+    assert of_it == [*[Outcome.REFUSED] * refusals, Outcome.DONE]
     assert engine.submissions["square1"] == refusals + 1
     assert results(tmp_path) == expected()
 

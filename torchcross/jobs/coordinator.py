@@ -71,8 +71,9 @@ def run_job(
     """Make all units of a job that are not done; other processes may do the same meanwhile.
 
     Units that failed in earlier calls are tried again. `notice` hears of each unit that this call
-    finished, that failed, or that another process finished meanwhile (ELSEWHERE). Ctrl-C stops the
-    handing out, ends the running units and gives what is known then.
+    finished, that failed, that a worker refused and another one gets (REFUSED), or that another
+    process finished meanwhile (ELSEWHERE). Ctrl-C stops the handing out, ends the running units and
+    gives what is known then.
     """
     folder = JobFolder(path, lease, observer)
     return _Coordinator(job, folder, engine, notice or _say_nothing).run()
@@ -223,6 +224,7 @@ class _Coordinator:
             return
         if report.failure is not None:
             if report.outcome is Outcome.REFUSED and self._is_retried(key):
+                self._notice(key, report)
                 return
             self._fail(key, report.failure)
             return

@@ -73,6 +73,13 @@ class UnitMessages:
         self.keep(wait=True)
 
     def hear(self, key: str, report: UnitReport) -> None:
+        if report.outcome is Outcome.REFUSED and report.failure is not None:
+            failure = report.failure
+            self._say_once(
+                f"note: process {failure.process} on {failure.host} makes no units, others get"
+                f" them: {failure.reason}"
+            )
+            return
         if report.outcome is not Outcome.ELSEWHERE:
             self._repeat_log(key)
         if report.failure is not None:
@@ -142,9 +149,11 @@ class UnitMessages:
         """What cells wait for has failed: a unit, or what units would be made of."""
         self._failures[key] = failure
         for cell in self._bench.plan.cells_that_need(key):
-            line = f"failed: {cell}: {failure.reason}"
             # Units of one cell often fail for one reason.
-            if line not in self._said:
-                self._said.add(line)
-                self._work.say(line)
+            self._say_once(f"failed: {cell}: {failure.reason}")
         self.keep()
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._work.say(line)
