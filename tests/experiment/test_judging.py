@@ -17,6 +17,7 @@ from tests.experiment.rows import (
 )
 from torchcross.data import EpisodeSampler, toys
 from torchcross.errors import InfeasibleError
+from torchcross.evaluation import whole_source
 from torchcross.evaluation.whole_source import scores_of
 from torchcross.experiment import run_experiment, write_page
 from torchcross.experiment.rows import training_setup as setups
@@ -96,7 +97,7 @@ def test_pretraining_is_judged_by_auroc_over_so_many_images(splits):
 
 
 def test_long_sources_are_scored_whole_and_in_pieces(splits, monkeypatch):
-    monkeypatch.setattr(setups, "_IMAGES_AT_ONCE", 100)
+    monkeypatch.setattr(whole_source, "_IMAGES_AT_ONCE", 100)
     made_of, (source, *_) = made("supervised", published(), splits), splits[1]
     found = scores_of(made_of.learner, source)
     assert [len(rows) for rows in source.read_rows] == [100, 100, 40]

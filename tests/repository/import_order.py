@@ -98,6 +98,9 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "rankings": ("source_target",),
         "results": ("rankings", "source_target"),
         "source_scores": ("scores",),
+        "studies": (
+            *("source_scores", "results", "rankings", "similarity", "scores", "source_target"),
+        ),
     },
     "torchcross.experiment": {
         "settings": (),

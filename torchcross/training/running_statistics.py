@@ -30,21 +30,29 @@ def renew_statistics(algorithm: Algorithm, episodes: Iterable[Episode]) -> None:
             f"renew_statistics got a {type(algorithm).__name__}; give an algorithm that was"
             " meta-trained"
         )
-    backbone = algorithm.backbone
+    if not renew_backbone_statistics(algorithm.backbone, _images(algorithm, episodes)):
+        raise InputError(
+            "renew_statistics got no episodes; give some of the sources, 40 are enough"
+        )
+
+
+def renew_backbone_statistics(backbone: nn.Module, batches: Iterable[Tensor]) -> bool:
+    """Take BatchNorm's running statistics over batches of images, as plain means.
+
+    Images come as the backbone sees them. False where there was no batch, and nothing changed.
+    """
     layers = [name for name, module in backbone.named_modules() if _has_running_statistics(module)]
     if not layers:
-        return
-    batches = _CountedBatches(_images(algorithm, episodes))
-    # On a copy: an episode that cannot be read, or dropout, leaves nothing behind.
+        return True
+    counted = _CountedBatches(iter(batches))
+    # On a copy: images that cannot be read, or dropout, leave nothing behind.
     renewed = copy.deepcopy(backbone)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         # Dropout before a layer decides what the layer sees.
         torch.manual_seed(0)  # noqa: TID251 (within the fork)
-        update_bn(batches, renewed)
-    if not batches.count:
-        raise InputError(
-            "renew_statistics got no episodes; give some of the sources, 40 are enough"
-        )
+        update_bn(counted, renewed)
+    if not counted.count:
+        return False
     for name in layers:
         for mine, new in zip(
             backbone.get_submodule(name).buffers(recurse=False),
@@ -52,6 +60,7 @@ def renew_statistics(algorithm: Algorithm, episodes: Iterable[Episode]) -> None:
             strict=True,
         ):
             mine.copy_(new)
+    return True
 
 
 class _CountedBatches:

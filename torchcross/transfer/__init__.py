@@ -11,6 +11,7 @@ from torchcross.transfer.results import StudyCell, StudyResults
 from torchcross.transfer.similarity import distance, noise_floor, task2vec
 from torchcross.transfer.source_scores import SourceModel, SourceScores, rank
 from torchcross.transfer.source_target import SourceTargetTable
+from torchcross.transfer.studies import StudyTraining, study
 
 __all__ = [
     "SourceModel",
@@ -18,11 +19,13 @@ __all__ = [
     "SourceTargetTable",
     "StudyCell",
     "StudyResults",
+    "StudyTraining",
     "distance",
     "noise_floor",
     "rank",
     "rankings",
     "scores",
     "similarity",
+    "study",
     "task2vec",
 ]
