@@ -105,6 +105,7 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
     "torchcross.experiment": {
         "settings": (),
         "data_formats": (),
+        "studies": ("settings", "data_formats"),
         "rows": ("settings",),
         "run": ("rows", "data_formats", "settings"),
         "page": ("run", "rows", "data_formats", "settings"),

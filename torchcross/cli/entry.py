@@ -30,6 +30,7 @@ _COMMANDS = {
     ),
     "compare": Command("torchcross.cli.compare", "one page over several runs"),
     "plan": Command("torchcross.cli.plan", "what a run would have to do, and how long it takes"),
+    "transfer": Command("torchcross.cli.transfer", "which source helps which target: studies"),
     "status": Command("torchcross.cli.status", "how far a run is: done, running, failed, left"),
     "verify": Command("torchcross.cli.verify", "is every file of a run there, and undamaged?"),
     "certify": Command(

@@ -143,12 +143,15 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
             value = [_number(part, flag) for part in value]
         overrides[name] = value
     overrides |= _backbones_of(options)
-    for pair in options.set:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.strip():
-            raise InputError(f"--set got {pair!r}; give NAME=VALUE, such as meta.steps=500")
-        overrides[name.strip()] = value_of_text(text)
-    return overrides
+    return overrides | dict(map(override_of, options.set))
+
+
+def override_of(pair: str) -> tuple[str, Any]:
+    """(the setting, its value) of what stands behind --set."""
+    name, equals, text = pair.partition("=")
+    if not equals or not name.strip():
+        raise InputError(f"--set got {pair!r}; give NAME=VALUE, such as meta.steps=500")
+    return name.strip(), value_of_text(text)
 
 
 def _backbones_of(options: argparse.Namespace) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torchcross.transfer.studies.data import SourcesByName, StudyData
 from torchcross.transfer.studies.folder import StudyFolder
+from torchcross.transfer.studies.report import write_study_report
 from torchcross.transfer.studies.run import StudyOutcome, run_study, study
 from torchcross.transfer.studies.settings import (
     SCRATCH,
@@ -25,4 +26,5 @@ __all__ = [
     "StudyTraining",
     "run_study",
     "study",
+    "write_study_report",
 ]

@@ -14,7 +14,6 @@ from torchcross._kit.arrays import Indices
 from torchcross.algorithms import Supervised
 from torchcross.data import TaskSource, stratified_folds
 from torchcross.embedding.forward import BLOCK, BlockForward
-from torchcross.errors import InputError
 from torchcross.heads import head_logits
 from torchcross.metrics.ranking import area_under_roc
 from torchcross.metrics.score import Score
@@ -108,8 +107,6 @@ def _scores(
 ) -> dict[str, Score]:
     """Of the source's network on the training part, before it is fine-tuned."""
     names = settings.scores.names
-    if unknown := [name for name in names if name not in SCORES]:
-        raise InputError(f"scores.names holds {unknown}; there are {list(SCORES)}")
     if not names:
         return {}
     features = _features(network, training, settings.channels)

@@ -11,11 +11,12 @@ from typing import Any
 from torchcross.backbones import Backbone
 from torchcross.data import TaskSource
 from torchcross.errors import InputError
-from torchcross.jobs import InlineEngine, JobEngine, JobFolder, UnitFailure, UnitReport, run_job
+from torchcross.jobs import InlineEngine, JobEngine, JobFolder, UnitFailure, run_job
 from torchcross.transfer.results import StudyResults
 from torchcross.transfer.studies.data import SourcesByName, StudyData
 from torchcross.transfer.studies.folder import StudyFolder
 from torchcross.transfer.studies.job import StudyJob
+from torchcross.transfer.studies.messages import StudyMessages
 from torchcross.transfer.studies.settings import (
     SCRATCH,
     StudyDesign,
@@ -23,8 +24,6 @@ from torchcross.transfer.studies.settings import (
     StudySettings,
     StudyTraining,
 )
-
-Notice = Callable[[str, UnitReport], None]
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,12 @@ def run_study(
     data: StudyData,
     out: str | Path,
     engine: JobEngine | None = None,
-    notice: Notice | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> StudyOutcome:
-    """Make what is missing in the folder of a study. Other processes may do the same meanwhile."""
+    """Make what is missing in the folder of a study. Other processes may do the same meanwhile.
+
+    `say` hears a line for each unit that is done or has failed.
+    """
     folder = StudyFolder(out, settings)
     job = StudyJob(settings, data, str(out))
     jobs = JobFolder(out)
@@ -54,7 +56,8 @@ def run_study(
                 # Versions and hardware of processes that worked here before bind nobody.
                 jobs.forget_fingerprint()
             jobs.open(job.fingerprint())
-        result = run_job(job, out, engine or InlineEngine(), notice=notice)
+        messages = StudyMessages(job, jobs, say or (lambda line: None))
+        result = run_job(job, out, engine or InlineEngine(), notice=messages)
         with presence.turn():
             presence.leave()
             if result.is_complete and not presence.others():

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 from torchcross.training.options import option, refuse_first
+from torchcross.transfer.source_scores import SCORES
 
 SCRATCH: Final = "scratch"
 """The source that is a random start."""
@@ -106,6 +108,11 @@ class StudyScores:
     names: tuple[str, ...] = ("logme", "knn", "shrunk_h_score", "gbc")
     task2vec: int = option(0, may_be_zero=True)
     probe_weights: str = ""
+
+    def __post_init__(self) -> None:
+        for name in self.names:
+            if name not in SCORES:
+                raise InputError(unknown_name("score", name, SCORES))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,213 @@
+"""Studies end to end: the same files however they are made, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.transfer.study_data import BACKBONE, FAST, images_of, sources, targets
+from torchcross import Task, TensorSource, transfer
+from torchcross.errors import InputError
+from torchcross.jobs import LocalEngine
+from torchcross.targets import Binary
+from torchcross.transfer.studies import (
+    SourcesByName,
+    StudyDesign,
+    StudyFolder,
+    StudyScores,
+    StudySettings,
+    StudyTraining,
+    run_study,
+    write_study_report,
+)
+
+STUDY = partial(transfer.study, backbone=BACKBONE, folds=2, source_training=FAST, fine_tuning=FAST)
+SETTINGS = StudySettings(
+    study=StudyDesign(sources=("shapes", "scratch"), targets=("grades", "findings"), folds=2),
+    backbone=BACKBONE,
+    channels=1,
+    source_training=FAST,
+    fine_tuning=FAST,
+    scores=StudyScores(names=("logme", "leep"), task2vec=30),
+)
+
+
+class EverySource:
+    """The data of the tests, opened by name where a unit runs."""
+
+    def open(self, name: str) -> TensorSource:
+        return images_of(name)
+
+    def overlap(self, source: str, target: str) -> str:
+        return ""
+
+    def fingerprint(self) -> dict[str, str]:
+        return {"data": "1"}
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "jobs" not in path.parts
+    }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole study, made in this process."""
+    out = tmp_path_factory.mktemp("study") / "out"
+    outcome = run_study(SETTINGS, EverySource(), out)
+    assert outcome.failures == ()
+    write_study_report(outcome.folder)
+    return out
+
+
+def test_a_study_has_a_cell_for_every_pair_fold_and_seed(made: Path) -> None:
+    results = StudyFolder(made, SETTINGS).results()
+    assert results.sources == ("shapes", "scratch")
+    assert results.values.shape == (2, 2, 2, 1)
+    assert not math.isnan(results.values.sum())
+    assert results.transferability()["scratch", "grades"] == 0
+    other = StudyFolder(made, SETTINGS).results("balanced_accuracy")
+    assert not math.isnan(other.values.sum())
+    with pytest.raises(InputError, match="'findings' has no metric 'qwk'"):
+        StudyFolder(made, SETTINGS).results("qwk")
+
+
+def test_two_processes_make_the_same_files(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    outcome = run_study(SETTINGS, EverySource(), out, LocalEngine(jobs=2, cores=2))
+    assert outcome.failures == ()
+    write_study_report(outcome.folder)
+    assert files_of(out) == files_of(made)
+
+
+def test_what_is_gone_is_made_again_and_nothing_else(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(made, out)
+    lost = sorted((out / "cells").iterdir())[:2]
+    kept = sorted((out / "cells").iterdir())[2]
+    before = kept.stat().st_mtime_ns
+    for path in lost:
+        path.unlink()
+    heard: list[str] = []
+    run_study(SETTINGS, EverySource(), out, say=heard.append)
+    assert heard[0] == "10 of 12 parts are there"
+    assert heard[-1].startswith("12 of 12: ")
+    assert kept.stat().st_mtime_ns == before
+    assert files_of(out) == files_of(made)
+
+
+def test_missing_cells_are_blank_and_counted(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(made, out)
+    folder = StudyFolder(out, SETTINGS)
+    lost = next((out / "cells").glob("shapes-grades-*"))
+    lost.unlink()
+    assert folder.results().matrix().missing == (("shapes", "grades"),)
+    text = write_study_report(folder).read_text(encoding="utf-8")
+    assert "1 of 8 cells are not done" in text
+    assert "| shapes | — |" in text
+
+
+def test_a_study_takes_further_sources_targets_and_seeds(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(made, out)
+    design = replace(SETTINGS.study, sources=("shapes", "scratch", "lesions"), seeds=(0, 1))
+    more = replace(SETTINGS, study=design)
+    outcome = run_study(more, EverySource(), out)
+    assert outcome.folder.results().values.shape == (3, 2, 2, 2)
+    first = files_of(made)
+    assert all(files_of(out)[name] == first[name] for name in first if name.startswith("cells"))
+    with pytest.raises(InputError, match=r"fine_tuning.lr was 0.001 and is 0.01"):
+        run_study(replace(more, fine_tuning=replace(FAST, lr=0.01)), EverySource(), out)
+
+
+def test_the_report_says_what_limits_it(made: Path) -> None:
+    text = (made / "report.md").read_text(encoding="utf-8")
+    assert "One training seed" in text
+    assert "2 targets carry no inference" in text
+    assert "noise floor" in text
+    cells = (made / "cells.csv").read_text(encoding="utf-8").splitlines()
+    assert cells[0] == "source,target,fold,seed,kind,name,value,reason"
+    assert any(line.startswith("shapes,grades,0,0,score,leep,") for line in cells)
+    # The random start has no classes of its own.
+    assert any("scratch,grades,0,0,score,leep,,the source has no classes" in line for line in cells)
+
+
+def test_damage_is_noticed(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(made, out)
+    path = next((out / "cells").iterdir())
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["metrics"]["auroc"]["value"] = 0.99
+    path.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(Exception, match="remove it and run the study again"):
+        StudyFolder(out, SETTINGS).results()
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("x")
+    with pytest.raises(InputError, match="is not empty and no study"):
+        run_study(SETTINGS, EverySource(), tmp_path)
+
+
+# -- leaks ----------------------------------------------------------------------------------------
+
+
+def test_a_source_with_images_of_the_target_is_refused() -> None:
+    target = images_of("grades")
+    images = torch.cat([images_of("lesions").images(range(20)), target.images(range(20))])
+    labels = torch.arange(40) % 2
+    mixed = TensorSource(images, labels, Task("mixed", Binary(["no", "yes"])))
+    with pytest.raises(InputError, match="20 of its images are images of the target too"):
+        STUDY({"mixed": mixed}, {"grades": target})
+
+
+def test_a_pair_of_one_name_is_marked(tmp_path: Path) -> None:
+    both = {"grades": images_of("grades")}
+    results = STUDY(both, both, folder=tmp_path / "out", self_pairs=True)
+    assert not math.isnan(results.matrix()["grades", "grades"])
+    record = json.loads(next((tmp_path / "out/cells").glob("grades-grades*")).read_text())
+    assert "test folds were in the training" in record["leaks"]
+    without = STUDY(both, {**both, "findings": images_of("findings")})
+    assert without.matrix().missing == (("grades", "grades"),)
+
+
+# -- what is refused ------------------------------------------------------------------------------
+
+
+def test_bad_studies() -> None:
+    grey, colour = images_of("grades"), torch.rand(20, 3, 16, 16)
+    rgb = TensorSource(colour, torch.arange(20) % 2, Task("rgb", Binary(["no", "yes"])))
+    with pytest.raises(InputError, match="different numbers of channels"):
+        STUDY({"rgb": rgb}, {"grades": grey})
+    few = TensorSource(grey.images(range(3)), torch.arange(3) % 2, Task("t", Binary(["n", "y"])))
+    with pytest.raises(InputError, match="too few for 2 folds"):
+        STUDY({}, {"few": few})
+    with pytest.raises(InputError, match="no targets"):
+        STUDY(sources(), {})
+    with pytest.raises(InputError, match="one source and another target"):
+        STUDY({"grades": images_of("lesions")}, {"grades": grey})
+    with pytest.raises(InputError, match="the random start"):
+        StudyDesign(sources=(), targets=("t",), weights={"scratch": "file"})
+    with pytest.raises(InputError, match="no dataset is called"):
+        SourcesByName(targets()).open("grade")
+
+
+def test_early_stopping_has_a_validation_part_of_its_own(tmp_path: Path) -> None:
+    patient = StudyTraining(epochs=3, batch_size=16, augment=False, patience=1, validation=0.2)
+    STUDY({}, {"grades": images_of("grades")}, folder=tmp_path / "out", fine_tuning=patient)
+    record = json.loads(next((tmp_path / "out/cells").iterdir()).read_text())
+    images = record["images"]
+    assert images["training"] + images["validation"] == 30 == images["test"]
+    assert images["validation"] >= 4
+    assert record["best step"] is not None
