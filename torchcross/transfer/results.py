@@ -87,7 +87,12 @@ class StudyResults:
         if over == "means":
             values = values.mean(axis=(2, 3), keepdims=True)
             base = base.mean(axis=(2, 3), keepdims=True)
-        return self._table(values / base - 1 if measure == "ratio" else values - base)
+        if measure == "difference":
+            return self._table(values - base)
+        # A baseline of 0 has no ratio.
+        return self._table(
+            np.divide(values, base, out=np.full_like(values, np.nan), where=base != 0) - 1
+        )
 
     def _baseline(self, baseline: str) -> Floats:
         if baseline != SELF:

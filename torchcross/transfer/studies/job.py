@@ -30,9 +30,9 @@ from torchcross.transfer.studies.pair import score_pair
 from torchcross.transfer.studies.settings import StudySettings
 from torchcross.transfer.studies.training import (
     input_normalisation_of,
+    learner_of,
     starting_network,
     train,
-    untrained,
 )
 from torchcross.transfer.studies.units import (
     Pair,
@@ -132,7 +132,7 @@ class StudyJob:
         if not needs_training(pair.source, self.settings):
             return ""
         reason = self.data.overlap(pair.source, pair.target)
-        if not reason and (count := _shared(self, pair.source, pair.target)):
+        if not reason and (count := _shared_image_count(self, pair.source, pair.target)):
             reason = f"{count} of its images are images of the target too"
         if reason:
             raise InputError(
@@ -173,7 +173,7 @@ class StudyJob:
         return at_most(self.data.open(name), design.source_images, design.fold_seed)
 
     def _source_learner(self, work: SourceTraining) -> Supervised:
-        learner = untrained(
+        learner = learner_of(
             self._network(work.seed, ""),
             self._source(work.source),
             seed=work.seed,
@@ -184,7 +184,7 @@ class StudyJob:
 
 
 @lru_cache(maxsize=256)
-def _shared(job: StudyJob, source: str, target: str) -> int:
+def _shared_image_count(job: StudyJob, source: str, target: str) -> int:
     return shared_images(job.data.open(source), job.data.open(target))
 
 

@@ -31,9 +31,9 @@ class StudyMessages:
         self._done += 1
         self._made += 1
         elsewhere = ", by another process" if report.outcome is Outcome.ELSEWHERE else ""
-        self._say(f"{self._done} of {self._total}{self._left()}: {words}{elsewhere}")
+        self._say(f"{self._done} of {self._total}{self._time_left()}: {words}{elsewhere}")
 
-    def _left(self) -> str:
+    def _time_left(self) -> str:
         """About how long the rest takes, at the pace of this call."""
         seconds = (self._now() - self._begin) / self._made * (self._total - self._done)
         if self._done == self._total:

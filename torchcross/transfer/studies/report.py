@@ -49,7 +49,7 @@ def _sections(study: StudyFolder, results: StudyResults) -> Iterator[str]:
     yield _markdown(matrix, 3, mark_self=True)
     if SCRATCH in results.sources:
         yield f"\n## Gain over {SCRATCH}, in percent, on the same folds\n"
-        yield _markdown(_scaled(results.transferability(SCRATCH), 100), 1, mark_self=True)
+        yield _markdown(_scale(results.transferability(SCRATCH), 100), 1, mark_self=True)
     if judgement is not None:
         yield "\n## How well scores rank the sources, over targets\n"
         yield from _ranking_lines(judgement)
@@ -96,7 +96,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _scaled(table: SourceTargetTable, factor: float) -> SourceTargetTable:
+def _scale(table: SourceTargetTable, factor: float) -> SourceTargetTable:
     return SourceTargetTable(table.sources, table.targets, factor * table.values)
 
 

@@ -46,7 +46,7 @@ class TrainedNetwork:
         )
 
 
-def untrained(backbone: Any, source: TaskSource, *, seed: int, channels: int) -> Supervised:
+def learner_of(backbone: Any, source: TaskSource, *, seed: int, channels: int) -> Supervised:
     """The learner of a source before its training: what a file of its weights is read into."""
     return Supervised(
         backbone, source.task, seed=seed, normalise=input_normalisation_of(backbone, channels)
