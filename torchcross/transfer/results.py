@@ -90,9 +90,8 @@ class StudyResults:
         if measure == "difference":
             return self._table(values - base)
         # A baseline of 0 has no ratio.
-        return self._table(
-            np.divide(values, base, out=np.full_like(values, np.nan), where=base != 0) - 1
-        )
+        unknown = np.full(np.broadcast_shapes(values.shape, base.shape), np.nan)
+        return self._table(np.divide(values, base, out=unknown, where=base != 0) - 1)
 
     def _baseline(self, baseline: str) -> Floats:
         if baseline != SELF:

@@ -18,7 +18,7 @@ from torchcross.transfer.source_target import SourceTargetTable
 from torchcross.transfer.studies.job import write_record
 from torchcross.transfer.studies.settings import StudySettings
 from torchcross.transfer.studies.units import (
-    Pair,
+    StudyPair,
     TaskEmbeddingWork,
     plain_settings,
     works_of,
@@ -63,10 +63,10 @@ class StudyFolder:
 
     # -- what there is -----------------------------------------------------------------------------
 
-    def pairs(self) -> Iterator[tuple[Pair, dict[str, Any] | None]]:
+    def pairs(self) -> Iterator[tuple[StudyPair, dict[str, Any] | None]]:
         """Every pair of the study, with its record where it is done."""
         for work in works_of(self.settings).values():
-            if isinstance(work, Pair):
+            if isinstance(work, StudyPair):
                 file = self.path / work.file
                 yield work, read_record(file) if file.is_file() else None
 
@@ -85,7 +85,7 @@ class StudyFolder:
         return {name: self._score_table(name, records) for name in self.settings.scores.names}
 
     def _score_table(
-        self, name: str, records: list[tuple[Pair, dict[str, Any] | None]]
+        self, name: str, records: list[tuple[StudyPair, dict[str, Any] | None]]
     ) -> SourceTargetTable:
         values: dict[tuple[str, str], list[float]] = {}
         for pair, record in records:
@@ -98,7 +98,7 @@ class StudyFolder:
 
     def embeddings(self) -> dict[str, tuple[TaskEmbedding, float]]:
         """By dataset, its embedding and its noise floor; those that are not made are left out."""
-        found = {}
+        embeddings = {}
         for work in works_of(self.settings).values():
             if isinstance(work, TaskEmbeddingWork) and (self.path / work.file).is_file():
                 record = read_record(self.path / work.file)
@@ -111,11 +111,11 @@ class StudyFolder:
                     tuple((name, count) for name, count in record["layers"]),
                     tuple(record["absent"]),
                 )
-                found[work.dataset] = (embedding, float(record["noise floor"]))
-        return found
+                embeddings[work.dataset] = (embedding, float(record["noise floor"]))
+        return embeddings
 
 
-def _metric(record: Mapping[str, Any] | None, name: str, pair: Pair) -> float:
+def _metric(record: Mapping[str, Any] | None, name: str, pair: StudyPair) -> float:
     if record is None:
         return math.nan
     if name not in record["metrics"]:

@@ -35,8 +35,8 @@ from torchcross.transfer.studies.training import (
     train,
 )
 from torchcross.transfer.studies.units import (
-    Pair,
     SourceTraining,
+    StudyPair,
     TaskEmbeddingWork,
     Work,
     identity_of,
@@ -108,7 +108,7 @@ class StudyJob:
         )
         write_tensors(file, dict(trained.learner.state_dict()), {"source": work.source})
 
-    def _cell(self, pair: Pair, folder: Path) -> dict[str, Any]:
+    def _cell(self, pair: StudyPair, folder: Path) -> dict[str, Any]:
         target = at_most(
             self.data.open(pair.target),
             self.settings.study.target_images,
@@ -125,7 +125,7 @@ class StudyJob:
         record = score_pair(pair, self.settings, network, learner, target, folder)
         return {**record, "leaks": leak} if leak else record
 
-    def _refuse_overlap(self, pair: Pair, target: TaskSource) -> str:
+    def _refuse_overlap(self, pair: StudyPair, target: TaskSource) -> str:
         """Why a self-pair leaks; a source of another name that overlaps is refused."""
         if pair.source == pair.target:
             return "the source is the target: its test folds were in the training of the source"

@@ -7,7 +7,7 @@ from typing import final
 
 from torchcross.jobs import JobFolder, Outcome, UnitReport
 from torchcross.transfer.studies.job import StudyJob
-from torchcross.transfer.studies.units import Pair, SourceTraining, Work
+from torchcross.transfer.studies.units import SourceTraining, StudyPair, Work
 
 
 @final
@@ -44,6 +44,6 @@ class StudyMessages:
 def words_of(work: Work) -> str:
     if isinstance(work, SourceTraining):
         return f"{work.source} learned, seed {work.seed}"
-    if isinstance(work, Pair):
+    if isinstance(work, StudyPair):
         return f"{work.source} on {work.target}, fold {work.fold}, seed {work.seed}"
     return f"{work.dataset} embedded"

@@ -22,7 +22,7 @@ from torchcross.transfer.scores import states_of_labels
 from torchcross.transfer.source_scores import OF_HEADS, SCORES, Floats
 from torchcross.transfer.studies.settings import StudySettings
 from torchcross.transfer.studies.training import TrainedNetwork, input_normalisation_of, train
-from torchcross.transfer.studies.units import Pair
+from torchcross.transfer.studies.units import StudyPair
 
 
 def fold_parts(target: TaskSource, settings: StudySettings, fold: int) -> tuple[TaskSource, ...]:
@@ -35,7 +35,7 @@ def fold_parts(target: TaskSource, settings: StudySettings, fold: int) -> tuple[
 
 
 def score_pair(
-    pair: Pair,
+    pair: StudyPair,
     settings: StudySettings,
     network: Any,
     source_learner: Supervised | None,

@@ -21,6 +21,7 @@ from torchcross.evaluation.whole_source import predictions_of
 from torchcross.targets import Prediction, balanced_weights
 from torchcross.training import FitOptions, FitResult, fit
 from torchcross.training.augmented_feed import AugmentedFeed
+from torchcross.training.options import Optimiser
 from torchcross.training.running_statistics import renew_backbone_statistics
 from torchcross.transfer.studies.settings import StudyTraining
 
@@ -79,15 +80,16 @@ def train(
     data: Any = batches
     if settings.augment:
         data = AugmentedFeed(batches, Augmentation.medimeta(seed), 0)
+    optimiser: Optimiser = "adamw" if settings.weight_decay else "adam"
     options = FitOptions(
         steps=settings.epochs * batches.batches_per_epoch,
         lr=settings.lr,
         schedule=settings.schedule,
-        optimiser="adamw" if settings.weight_decay else "adam",
+        optimiser=optimiser,
         weight_decay=settings.weight_decay,
         meta_batch=1,
         seed=seed,
-        validate_every=batches.batches_per_epoch if judge is not None else None,
+        validate_every=None if judge is None else batches.batches_per_epoch,
         patience=settings.patience or None,
         epoch_steps=batches.batches_per_epoch,
         checkpoint_every=max(batches.batches_per_epoch, 50),

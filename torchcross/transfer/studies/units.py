@@ -32,7 +32,7 @@ class SourceTraining:
 
 @final
 @dataclass(frozen=True)
-class Pair:
+class StudyPair:
     """A source's network, fine-tuned on a target without one fold and scored on that fold."""
 
     source: str
@@ -57,7 +57,7 @@ class TaskEmbeddingWork:
         return f"{TASKS}/{_file_name(self.dataset)}.json"
 
 
-Work = SourceTraining | Pair | TaskEmbeddingWork
+Work = SourceTraining | StudyPair | TaskEmbeddingWork
 
 
 def works_of(settings: StudySettings) -> dict[str, Work]:
@@ -77,12 +77,12 @@ def _works(settings: StudySettings) -> Iterator[Work]:
             for target in design.targets:
                 if source != target or design.self_pairs:
                     for fold in range(design.folds):
-                        yield Pair(source, target, fold, seed)
+                        yield StudyPair(source, target, fold, seed)
 
 
 def unit_of(work: Work, settings: StudySettings) -> Unit:
     needs: tuple[str, ...] = ()
-    if isinstance(work, Pair) and needs_training(work.source, settings):
+    if isinstance(work, StudyPair) and needs_training(work.source, settings):
         needs = (key_of(SourceTraining(work.source, work.seed)),)
     return Unit(key_of(work), (work.file,), needs)
 
