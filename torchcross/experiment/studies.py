@@ -13,7 +13,7 @@ from torchcross._kit.user_files import read_user_file
 from torchcross.data import TaskSource
 from torchcross.errors import InputError
 from torchcross.experiment.data_formats import Collection, open_collection
-from torchcross.experiment.settings.schema import BackboneSettings
+from torchcross.experiment.settings.model_settings import BackboneSettings
 from torchcross.experiment.settings.typed_values import section_of_values
 from torchcross.jobs import InlineEngine, JobEngine, JobFolder, job_engine_named
 from torchcross.jobs.engines.local import usable_cores
