@@ -146,6 +146,8 @@ def test_cosines_do_not_see_lengths():
         "cosine",
         "ridge",
         "centred",
+        "linear-mean",
+        "constant",
         *LOGISTIC_FORMS.values(),
     }
 
