@@ -23,11 +23,14 @@ from torchcross.algorithms import (
     Reptile,
     Ridge,
     SimpleShot,
+    TextLogistic,
+    TextPrototypes,
 )
 from torchcross.episode import Batch, Episode
 from torchcross.plan import EpisodePlan
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 from torchcross.task import Task
+from torchcross.text import TextVectors
 
 WIDTH = 4
 _GRADES = {0: "none", 1: "slight", 4: "some", 10: "severe"}
@@ -102,6 +105,14 @@ def learned_heads(target):
     return LearnedHeads([Task("made-up", target, "toys")], WIDTH).double()
 
 
+def texts_of(target):
+    """A vector for each class, and for nothing."""
+    generator = torch.Generator().manual_seed(7)
+    names = (*target.classes, "nothing")
+    rows = torch.randn(len(names), WIDTH, generator=generator, dtype=torch.float64)
+    return TextVectors(dict(zip(names, rows, strict=True)), scale=5.0)
+
+
 def _maml(**options):
     return lambda net, target: MAML(net, **{"steps": 2, "lr": 0.1, **options})
 
@@ -148,6 +159,8 @@ ALGORITHMS = {
     "logistic-mean": lambda net, target: LogisticRegression(net, C=(1, 10, 100)),
     "logistic-raw": lambda net, target: LogisticRegression(net, C=0.3, unit_length=False),
     "simple-shot": lambda net, target: SimpleShot(net),
+    "text": lambda net, target: TextPrototypes(net, texts_of(target)),
+    "text-logistic": lambda net, target: TextLogistic(net, texts_of(target)),
     # The row of that name: a backbone of its own, without parameters.
     "image-statistics": lambda net, target: Ridge(
         backbones.image_statistics(in_channels=1), norm="support"
@@ -170,6 +183,8 @@ ONE_EACH = (
     "fine-tune",
     "logistic",
     "simple-shot",
+    "text",
+    "text-logistic",
     "image-statistics",
 )
 FEW_TARGETS = ("binary", "multiclass", "multilabel", "ordinal", "ordinal-coral")

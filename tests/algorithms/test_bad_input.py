@@ -22,11 +22,14 @@ from torchcross.algorithms import (
     Reptile,
     Ridge,
     Supervised,
+    TextLogistic,
+    TextPrototypes,
 )
 from torchcross.episode import Batch, Episode
 from torchcross.errors import DivergenceError, InputError, LabelError
 from torchcross.targets import MultiClass, MultiLabel
 from torchcross.task import Task
+from torchcross.text import TextVectors
 
 TASK = Task("t", TARGETS["binary"], "toys")
 EVERY = [
@@ -211,7 +214,13 @@ def test_settings_that_do_not_exist(options, match):
 
 @pytest.mark.parametrize("algorithm", EVERY, ids=lambda kind: kind.__name__)
 def test_an_unknown_option_is_refused_in_the_name_of_the_algorithm(algorithm):
-    inputs = {Supervised: [TASK], MultiTask: [[TASK]]}.get(algorithm, [])
+    texts = TextVectors({name: torch.ones(2) for name in TASK.classes})
+    inputs = {
+        Supervised: [TASK],
+        MultiTask: [[TASK]],
+        TextPrototypes: [texts],
+        TextLogistic: [texts],
+    }.get(algorithm, [])
     with pytest.raises(
         TypeError, match=f"no option of {algorithm.__name__} is called 'featurs'.*'features'"
     ):

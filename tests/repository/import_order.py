@@ -11,7 +11,7 @@ from tests.repository.sources import PACKAGES, absolute_module, source_files
 
 _LABELS = ("task", "targets", "errors")
 _EPISODES = ("episode", "plan", "_kit", *_LABELS)
-_MODELS = ("algorithms", "heads", "functional", "backbones")
+_MODELS = ("algorithms", "text", "heads", "functional", "backbones")
 _RESULTS = ("statistics", "records")
 _STUDIES = (
     *("training", "evaluation", "embedding", *_RESULTS, *_MODELS),
@@ -40,7 +40,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "torchcross.functional": ("errors",),
     "torchcross.backbones": ("functional", "_kit", "errors"),
     "torchcross.heads": ("functional", *_EPISODES),
-    "torchcross.algorithms": ("heads", "functional", "backbones", *_EPISODES),
+    "torchcross.text": ("task", "targets", "errors", "_kit"),
+    "torchcross.algorithms": ("heads", "functional", "backbones", "text", *_EPISODES),
     # It knows no experiment: whoever has work to share plans units for it.
     "torchcross.jobs": ("errors", "_kit"),
     "torchcross.records": ("metrics", *_LABELS, "_kit", "messages"),

@@ -28,6 +28,8 @@ from torchcross.algorithms.reptile import Reptile
 from torchcross.algorithms.ridge import Ridge
 from torchcross.algorithms.simple_shot import SimpleShot
 from torchcross.algorithms.supervised import Supervised
+from torchcross.algorithms.text_logistic import TextLogistic
+from torchcross.algorithms.text_prototypes import TextPrototypes
 from torchcross.heads import LearnedHeads
 
 __all__ = [
@@ -60,6 +62,8 @@ __all__ = [
     "Step",
     "Supervised",
     "TaskBatch",
+    "TextLogistic",
+    "TextPrototypes",
     "certify",
     "estimate",
     "load_predictor",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torchcross.backbones.addresses import from_address
+from torchcross.backbones.addresses import from_address, text_tower
 from torchcross.backbones.base import Backbone, BackboneSpec
 from torchcross.backbones.build import build
 from torchcross.backbones.conv4 import conv4
@@ -40,5 +40,6 @@ __all__ = [
     "resnet50",
     "resnet50_keras",
     "small_vit",
+    "text_tower",
     "vectors",
 ]

@@ -14,6 +14,7 @@ from torchcross.backbones.build import CONSTRUCTORS
 from torchcross.backbones.foreign import import_package
 from torchcross.backbones.hub import is_folder
 from torchcross.backbones.open_clip_models import from_open_clip
+from torchcross.backbones.open_clip_text import TextTower, open_clip_text
 from torchcross.backbones.timm_models import from_timm
 from torchcross.backbones.torchvision_models import from_torchvision
 from torchcross.backbones.transformers_models import from_transformers
@@ -77,6 +78,21 @@ def from_address(
         raise InputError(f"{address!r} has a revision, which is for weights of the hub")
     name, wanted = _name_and_weights(parts, pretrained)
     return _LIBRARIES[parts.library](name, pretrained=wanted, **options)
+
+
+def text_tower(address: str, *, cache: str | Path | None = None) -> TextTower:
+    """The text tower of the model at an address of open_clip, with its weights.
+
+    Its vectors lie in one space with the features of `from_address(address)`.
+    """
+    parts = _parse(address)
+    if parts.library != "open_clip":
+        raise InputError(
+            f"{address!r} has no text tower; give an address of open_clip (open_clip:NAME/TAG, or a"
+            " folder with its files), or a file of vectors"
+        )
+    name, wanted = _name_and_weights(parts, pretrained=True)
+    return open_clip_text(name, wanted, revision=parts.revision, cache=cache)
 
 
 def is_address(text: str) -> bool:

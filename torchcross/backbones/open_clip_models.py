@@ -43,7 +43,7 @@ from torchcross.errors import InputError
 
 OpenClipPooling: TypeAlias = Literal["projected", "pooled"]
 
-_WEIGHTS = (
+WEIGHT_FILES = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
     "open_clip_pytorch_model.bin",
@@ -55,7 +55,9 @@ _SMALL_TEXT = {"context_length": 4, "vocab_size": 8, "width": 8, "heads": 1, "la
 
 
 @dataclass(frozen=True)
-class _Published:
+class PublishedClip:
+    """A model of open_clip with weights: its configuration, and where its files are."""
+
     config: Mapping[str, Any]
     preprocessing: Mapping[str, Any]
     files: ModelFiles
@@ -94,7 +96,7 @@ def from_open_clip(
         refuse_unused(pretrained, revision=revision, cache=cache, normalisation=normalisation)
         plain = _plain_config(_listed_config(open_clip, name) if config is None else config)
         return _backbone(open_clip, name, plain, pooling, grey, image_size, seed)[0]
-    published = _find_published(open_clip, name, pretrained, revision, cache)
+    published = find_published(open_clip, name, pretrained, revision, cache)
     plain = _plain_config(published.config)
     backbone, clip = _backbone(open_clip, name, plain, pooling, grey, image_size, seed)
     label = f"{name}/{pretrained}" if isinstance(pretrained, str) else shown_name(name)
@@ -103,9 +105,10 @@ def from_open_clip(
     return backbone
 
 
-def _find_published(
+def find_published(
     open_clip: Any, name: str, tag: bool | str, revision: str | None, cache: str | Path | None
-) -> _Published:
+) -> PublishedClip:
+    """The configuration and the files of a model's weights."""
     if isinstance(tag, str):
         return _listed_model(open_clip, name, tag, revision, cache)
     bare = name.removeprefix("hf-hub:")
@@ -118,12 +121,12 @@ def _find_published(
     config, preprocessing = content.get("model_cfg"), content.get("preprocess_cfg", {})
     if not isinstance(config, dict) or not isinstance(preprocessing, dict):
         raise InputError(f"the {_CONFIG} of {files.label!r} has no model_cfg; fetch it again")
-    return _Published(config, preprocessing, files, _WEIGHTS)
+    return PublishedClip(config, preprocessing, files, WEIGHT_FILES)
 
 
 def _listed_model(
     open_clip: Any, name: str, tag: str, revision: str | None, cache: str | Path | None
-) -> _Published:
+) -> PublishedClip:
     config = _listed_config(open_clip, name)
     published = open_clip.get_pretrained_cfg(name, tag)
     if not published:
@@ -142,7 +145,7 @@ def _listed_model(
         raise InputError(f"open_clip's {name}/{tag} is not on the hub; fetch it from its publisher")
     files = HubFiles(repository, revision, cache, "from_open_clip")
     safe = file.rpartition(".")[0] + ".safetensors"
-    return _Published(config, published, files, (safe, file) if file else _WEIGHTS)
+    return PublishedClip(config, published, files, (safe, file) if file else WEIGHT_FILES)
 
 
 def _listed_config(open_clip: Any, name: str) -> dict[str, Any]:
@@ -215,7 +218,7 @@ def _load(
     backbone: Backbone,
     clip: Any,
     label: str,
-    published: _Published,
+    published: PublishedClip,
     normalisation: Normalisation | None,
 ) -> WeightRecord:
     """Fill the tower from the file, which holds the text tower too; all or nothing."""

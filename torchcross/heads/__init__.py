@@ -14,6 +14,7 @@ from torchcross.heads.logits import CONSTANT, FORMS, MEAN_FORM, head_logits, hea
 from torchcross.heads.padded_rows import pad_rows
 from torchcross.heads.prototypes import proto_head, prototypes
 from torchcross.heads.ridge import known_codes, leave_one_out_errors, ridge_weight
+from torchcross.heads.text import TEXT_FORM, text_head, text_logistic_head
 
 __all__ = [
     "BIAS",
@@ -21,6 +22,7 @@ __all__ = [
     "FORMS",
     "LOGISTIC_FORMS",
     "MEAN_FORM",
+    "TEXT_FORM",
     "WEIGHT",
     "LearnedHeads",
     "conformal_sets",
@@ -39,5 +41,7 @@ __all__ = [
     "prototypes",
     "ridge_weight",
     "seeded_generator",
+    "text_head",
+    "text_logistic_head",
     "zero_head",
 ]

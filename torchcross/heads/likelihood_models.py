@@ -25,24 +25,41 @@ from torchcross.targets import MISSING
 class SoftmaxModel:
     """-log softmax of one score for each class; the free parameters are the intercepts.
 
-    A number added to all intercepts changes nothing: theirs sum to zero.
+    A number added to all intercepts changes nothing: theirs sum to zero. With a `prior`, known
+    scores that the fitted ones are added to, there are no intercepts: the free parameters stay 0.
     """
 
-    def __init__(self, labels: Float[Tensor, "B C N"], known: Float[Tensor, "B N"]) -> None:
-        self._labels, self._known = labels, known
+    def __init__(
+        self,
+        labels: Float[Tensor, "B C N"],
+        known: Float[Tensor, "B N"],
+        prior: Float[Tensor, "B C N"] | None = None,
+    ) -> None:
+        self._labels, self._known, self._prior = labels, known, prior
 
     @classmethod
-    def of_codes(cls, codes: Int64[Tensor, "B N"], classes: int) -> Self:
-        return cls(_indicators(codes, classes).mT, (codes != MISSING).double())
+    def of_codes(
+        cls,
+        codes: Int64[Tensor, "B N"],
+        classes: int,
+        prior: Float[Tensor, "B C N"] | None = None,
+    ) -> Self:
+        return cls(_indicators(codes, classes).mT, (codes != MISSING).double(), prior)
 
     def of(self, chosen: Bool[Tensor, " B"]) -> SoftmaxModel:
-        return SoftmaxModel(self._labels[chosen], self._known[chosen])
+        prior = None if self._prior is None else self._prior[chosen]
+        return SoftmaxModel(self._labels[chosen], self._known[chosen], prior)
+
+    def _logits(self, scores: Tensor, free: Tensor) -> Float[Tensor, "B C N"]:
+        return scores + (free.unsqueeze(-1) if self._prior is None else self._prior)
 
     def start(self, gram: Tensor) -> tuple[Tensor, Tensor]:
         """The point after a Newton step from zero, where all classes are equally likely.
 
         There E_c is the same for all classes, and S v = E (v - mean over c of v_c).
         """
+        if self._prior is not None:
+            return torch.zeros_like(self._labels), torch.zeros_like(self._labels[:, :, 0])
         classes = self._labels.shape[1]
         residual = self._known.unsqueeze(1) / classes - self._labels
         half = _half_inverses(gram, self._known / classes)
@@ -53,16 +70,16 @@ class SoftmaxModel:
         return own - residual - ones * shift.unsqueeze(-1), shift
 
     def loss(self, scores: Tensor, free: Tensor) -> Tensor:
-        logits = scores + free.unsqueeze(-1)
+        logits = self._logits(scores, free)
         total = (logits.logsumexp(1) * self._known).sum(1)
         return total - (logits * self._labels).sum((1, 2))
 
     def gradients(self, scores: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
         to_scores = self._probabilities(scores, free) - self._labels
-        return to_scores, to_scores.sum(-1)
+        return to_scores, to_scores.sum(-1) if self._prior is None else torch.zeros_like(free)
 
     def _probabilities(self, scores: Tensor, free: Tensor) -> Float[Tensor, "B C N"]:
-        return torch.softmax(scores + free.unsqueeze(-1), 1) * self._known.unsqueeze(1)
+        return torch.softmax(self._logits(scores, free), 1) * self._known.unsqueeze(1)
 
     def direction(
         self,
@@ -84,13 +101,15 @@ class SoftmaxModel:
         own, ones = (each * pull.unsqueeze(-2)).sum(-1), each.sum(-1)
         columns = sum_half @ torch.cat([ones, own.sum(1, keepdim=True)], 1).mT
         spread, common = columns[..., :-1], columns[..., -1:]
-        # 1'S1 shift = 1'S pull - slope. Its null vector is (1, ..., 1); adding that direction
-        # makes the shift sum to zero.
-        bordered = torch.diag_embed(ones.sum(-1)) - spread.mT @ spread
-        bordered = bordered + bordered.diagonal(dim1=1, dim2=2).mean(-1)[:, None, None]
-        right = own.sum(-1) - (spread.mT @ common).squeeze(-1) - slope
-        shift = torch.linalg.solve(bordered, right)
-        shift = shift - shift.mean(-1, keepdim=True)
+        shift = torch.zeros_like(slope)
+        if self._prior is None:
+            # 1'S1 shift = 1'S pull - slope. Its null vector is (1, ..., 1); adding that direction
+            # makes the shift sum to zero.
+            bordered = torch.diag_embed(ones.sum(-1)) - spread.mT @ spread
+            bordered = bordered + bordered.diagonal(dim1=1, dim2=2).mean(-1)[:, None, None]
+            right = own.sum(-1) - (spread.mT @ common).squeeze(-1) - slope
+            shift = torch.linalg.solve(bordered, right)
+            shift = shift - shift.mean(-1, keepdim=True)
         shared = sum_half.mT @ (common - spread @ shift.unsqueeze(-1))
         solved = own - ones * shift.unsqueeze(-1) - (each.flatten(1, 2) @ shared).view_as(own)
         return solved - residual, shift

@@ -15,6 +15,7 @@ from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 from torchcross.heads.linear import BIAS, WEIGHT
 from torchcross.heads.logistic import LOGISTIC_FORMS, logistic_logits
+from torchcross.heads.text import TEXT_FORM, text_logits
 from torchcross.targets import Target
 
 MEAN_FORM = "linear-mean"
@@ -83,6 +84,7 @@ FORMS: dict[str, Form] = {
     "centred": _centred_distances,
     MEAN_FORM: _linear_mean,
     CONSTANT: _nothing,
+    TEXT_FORM: text_logits,
     **{form: partial(logistic_logits, unit_length=unit) for unit, form in LOGISTIC_FORMS.items()},
 }
 

@@ -293,6 +293,11 @@ class Target(ABC):
     def num_prototypes(self) -> int:
         """How many prototypes describe a support set."""
 
+    @property
+    @abstractmethod
+    def prototype_names(self) -> tuple[str | None, ...]:
+        """The class that each prototype stands for; None: for samples that lack a label."""
+
     @abstractmethod
     def prototype_strata(
         self, labels: Int64[Tensor, " N *L"]

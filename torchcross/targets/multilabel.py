@@ -139,6 +139,10 @@ class MultiLabel(Target):
     def num_prototypes(self) -> int:
         return 2 * self.num_classes
 
+    @property
+    def prototype_names(self) -> tuple[str | None, ...]:
+        return (*(None for _ in self.classes), *self.classes)
+
     def prototype_strata(
         self, labels: Int64[Tensor, " N *L"]
     ) -> Float[Tensor, "N {self.num_prototypes}"]:

@@ -97,6 +97,10 @@ class SingleLabelTarget(Target):
     def num_prototypes(self) -> int:
         return self.num_classes
 
+    @property
+    def prototype_names(self) -> tuple[str | None, ...]:
+        return self.classes
+
     def prototype_strata(
         self, labels: Int64[Tensor, " N *L"]
     ) -> Float[Tensor, "N {self.num_prototypes}"]:
