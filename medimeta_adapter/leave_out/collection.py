@@ -85,6 +85,12 @@ class MedIMetaCollection:
         texts: NDArray[Any] = dataset.annotations()[column][dataset.split(split)]
         return texts
 
+    def dataset_name(self, target: str) -> str:
+        """What its dataset is called."""
+        dataset, _ = self._dataset_and_task(target)
+        name: str = self.meta[dataset].info.name
+        return name
+
     def why(self, target: str) -> Mapping[str, str]:
         """Return what each dataset is for this target, and for what reason."""
         return why(self.meta.datasets, (self._dataset_and_task(target)[0],), self.leave_out)

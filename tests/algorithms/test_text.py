@@ -159,3 +159,23 @@ def test_bad_input_is_named():
     labels = Task("labels", KINDS["multilabel"])
     with pytest.raises(InputError, match=r"no vector for 'nothing' of 'labels' \(labels are set"):
         TextPrototypes(Once(torch.float64), texts).adapt(nothing, labels)
+
+
+@every_kind
+def test_texts_stand_for_classes_that_a_support_lacks(kind):
+    """No rule for missing classes is needed: the texts predict them, and the fit has their scores."""
+    target, support, query, texts = case(kind)
+    task, net = Task("made-up", target), Once(torch.float64)
+    first = support.y.reshape(len(support), -1)[:, 0]
+    few = Batch(support.x[first == 0], support.y[first == 0])
+    zero = TextPrototypes(net, texts).adapt(few, task).logits(query)
+    assert torch.equal(zero, TextPrototypes(net, texts).adapt(support, task).logits(query))
+    made = TextLogistic(net, texts, C=0.5).adapt(few, task)
+    assert made.classes == target.classes
+    labels = torch.from_numpy(np.asarray(labels_of(target, len(query))))
+    (one,) = TextLogistic(net, texts, C=0.5).predict_batch(
+        [Episode(few, Batch(query, labels), task)]
+    )
+    torch.testing.assert_close(one.probabilities, made(query).probabilities)
+    near = TextLogistic(net, texts, C=1e-7).adapt(few, task).logits(query)
+    assert float((near - zero).abs().max()) < 1e-4

@@ -6,12 +6,16 @@ import torch
 from safetensors.torch import save_file
 
 from torchcross import algorithms
+from torchcross.backbones import conv4
 from torchcross.data import TensorSource, toys
 from torchcross.experiment import experiment_from_values
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.training_setup import training_setup
+from torchcross.text import TextVectors
 
-ON_FEATURES = {"ncm", "simpleshot", "probe", "logistic", "logistic-mean"}
+OF_TEXTS = {"text", "text+logistic"}
+ON_FEATURES = {"ncm", "simpleshot", "probe", "logistic", "logistic-mean", *OF_TEXTS}
+TEXTS = TextVectors({"hole": torch.ones(conv4(4, in_channels=1).num_features)})
 UNTRAINED = {"scratch", *ON_FEATURES, "image-statistics", "im-pt", "fine-tuned-grid"}
 EPISODIC = {
     "mm-maml",

@@ -9,7 +9,9 @@ import torch
 from tests.experiment.rows import (
     BY_STEPS,
     EPISODIC,
+    OF_TEXTS,
     OF_THE_MODEL,
+    TEXTS,
     UNTRAINED,
     is_published_fine_tuning,
     made,
@@ -49,8 +51,12 @@ def test_every_row_is_of_one_kind():
         "probe",
         "logistic",
         "logistic-mean",
+        "text",
+        "text+logistic",
         "image-statistics",
     ]
+    assert [name for name, method in METHODS.items() if method.zero_shot] == sorted(OF_TEXTS)
+    assert [name for name, method in METHODS.items() if method.reads_texts] == sorted(OF_TEXTS)
 
 
 # -- where they begin ------------------------------------------------------------------------------
@@ -116,11 +122,11 @@ def test_without_weights_images_are_normalised_as_published(name):
         told = published(**{"data.channels": channels, "model.normalisation": given})
         net = starting_network(METHODS[name], told, 0)
         assert not net.normalises
-        assert prepared(adapter(METHODS[name], net, told)) == expected
+        assert prepared(adapter(METHODS[name], net, told, TEXTS)) == expected
         if METHODS[name].trains:
             learner = made(name, told, [list(part) for part in zip(*colour, strict=True)]).learner
             assert prepared(learner) == expected
-            assert prepared(adapter(METHODS[name], learner, told)) == expected
+            assert prepared(adapter(METHODS[name], learner, told, TEXTS)) == expected
 
 
 @OF_THE_MODEL
@@ -134,7 +140,7 @@ def test_with_weights_images_are_as_those_want_them(name, tmp_path):
         **{"data.channels": 3, "model.weights": weights, "model.normalisation": "keras"}
     )
     net = starting_network(METHODS[name], told, 0)
-    how = adapter(METHODS[name], net, told)
+    how = adapter(METHODS[name], net, told, TEXTS)
     keras = (123.68 / 255, 116.779 / 255, 103.939 / 255)
     if name == "scratch":
         assert prepared(how)[0] == keras
@@ -159,7 +165,7 @@ def test_three_channels_normalise_no_grey_images():
 def test_networks_without_training_are_fine_tuned(name, adaptation):
     told = published(**{"evaluation.adaptation": adaptation})
     net = conv4(4, in_channels=1)
-    assert is_published_fine_tuning(adapter(METHODS[name], net, told), net)
+    assert is_published_fine_tuning(adapter(METHODS[name], net, told, TEXTS), net)
 
 
 @pytest.mark.parametrize("adaptation", ["fine-tune", "own"])
@@ -184,7 +190,7 @@ def test_converged_heads_leave_the_network_as_it_is(adaptation):
     assert all(how.backbone is net for how in made_of.values())
     assert {how.protocol()["norm"] for how in made_of.values()} == {"frozen"}
     reads = {name for name, row in METHODS.items() if row.reads("evaluation.C", settings)}
-    assert reads == {"logistic"}
+    assert reads == {"logistic", "text+logistic"}
 
 
 def test_temperatures_are_of_the_rows_of_logistic_regression():

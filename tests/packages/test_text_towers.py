@@ -1,11 +1,14 @@
 """Text towers of open_clip itself, at a tiny configuration saved as a hub snapshot lies on disk."""
 
+import json
+
 import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
+from tests.experiment.conftest import Toys, toy_experiment
 from tests.packages.snapshots import (
     CLIP,
     COMMIT,
@@ -21,6 +24,7 @@ from torchcross.algorithms import TextLogistic, TextPrototypes
 from torchcross.backbones import from_address, text_tower
 from torchcross.episode import Batch
 from torchcross.errors import InputError
+from torchcross.experiment import run_experiment, write_page
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 from torchcross.task import Task
 from torchcross.text import class_prompts, text_vectors
@@ -115,3 +119,33 @@ def test_models_without_a_text_tower_are_refused(folder, tmp_path):
     with pytest.raises(InputError, match=r"lacks 'ln_final\.weight' of its text tower"):
         text_tower(f"open_clip:{folder}")
     assert CLIP["embed_dim"] == 12
+
+
+def test_a_run_has_zero_shot_and_blended_cells(tmp_path, monkeypatch):
+    """From one folder of a model: features of its image tower, texts of its text tower."""
+    monkeypatch.setattr(
+        "torchcross.experiment.run.targets.open_collection", lambda kind, folder, **how: Toys()
+    )
+    model_of_open_clip(tmp_path / "model", text_cfg=TEXT)
+    experiment = toy_experiment(
+        **{"algorithms": ["text", "text+logistic"], "shots": [0, 1], "data.targets": TOYS},
+        **{"model.backbone": {"name": f"open_clip:{tmp_path / 'model'}", "image_size": 16}},
+        **{"model.backbone.grey": "expand", "model.normalisation": ""},
+        **{"text.templates": ["a {class_name}", "{task_name}: {class_name}"]},
+    )
+    outcome = run_experiment(experiment, tmp_path / "run")
+    assert outcome.complete, outcome.failures
+    zero = [
+        outcome.records.where(algorithm=name, shots=0).columns["value"].tolist()
+        for name in ("text", "text+logistic")
+    ]
+    assert zero[0] == pytest.approx(zero[1], nan_ok=True)
+    texts = json.loads((tmp_path / "run" / "protocol.json").read_text())["texts"]
+    assert texts["models"][0]["sha256"] == sha256(
+        tmp_path / "model" / "open_clip_model.safetensors"
+    )
+    assert set(texts["prompts"]) == set(TOYS)
+    assert write_page(tmp_path / "run").is_file()
+
+
+TOYS = ["hole", "shapes", "specks"]

@@ -9,6 +9,7 @@ from torchcross.backbones.conv4 import conv4
 from torchcross.backbones.image_statistics import STATISTICS, image_statistics
 from torchcross.backbones.mobilenet import mobilenet_v2
 from torchcross.backbones.open_clip_models import from_open_clip
+from torchcross.backbones.open_clip_text import TextTower
 from torchcross.backbones.record import WeightRecord
 from torchcross.backbones.resnet import resnet18, resnet34, resnet50, resnet50_keras
 from torchcross.backbones.timm_models import from_timm
@@ -23,6 +24,7 @@ __all__ = [
     "STATISTICS",
     "Backbone",
     "BackboneSpec",
+    "TextTower",
     "WeightRecord",
     "as_backbone",
     "build",

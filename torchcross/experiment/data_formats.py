@@ -26,7 +26,8 @@ class Collection(Protocol):
 
     One whose images have annotations also has a method `annotation(target, column, *, split)`, for
     results by subgroup: the texts of a column, one for each image of
-    `self.target(target, split=split)`, in its order.
+    `self.target(target, split=split)`, in its order. One that knows what its datasets are called
+    has `dataset_name(target)`, for prompts.
     """
 
     def targets(self) -> tuple[str, ...]:

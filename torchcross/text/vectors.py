@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, final
@@ -24,6 +24,7 @@ from torchcross.text.prompts import NOTHING, ClassPrompts
 USUAL_SCALE: Final = 100.0
 """That of CLIP's published weights, where a file of vectors has none."""
 _SCALE: Final = "scale"
+_LENGTH_ERROR: Final = 1e-12
 
 
 class Texts(Protocol):
@@ -151,33 +152,39 @@ class TextVectors:
 
 @final
 class TaskTexts:
-    """The vectors of several tasks, by their names: classes of one name may have other texts."""
+    """The vectors of several tasks, in which classes of one name may have other texts.
 
-    def __init__(self, by_task: Mapping[str, TextVectors]) -> None:
+    TaskTexts([(task, vectors), (other, others)])
+
+    A task is known by its name and domain: with fewer classes it is the same.
+    """
+
+    def __init__(self, of_tasks: Iterable[tuple[Task, TextVectors]]) -> None:
+        by_task = {(task.domain, task.name): vectors for task, vectors in of_tasks}
         if not by_task:
-            raise InputError("TaskTexts got no vectors; give those of each task by its name")
+            raise InputError("TaskTexts got no vectors; give tasks, each with its own")
         first = next(iter(by_task.values()))
-        for name, each in by_task.items():
+        for (_, name), each in by_task.items():
             if (each.scale, each.width) != (first.scale, first.width):
                 raise InputError(
                     f"the texts of {name!r} have the scale {each.scale:g} and {each.width} numbers,"
                     f" and others {first.scale:g} and {first.width}; take them from one model"
                 )
-        self._by_task = dict(by_task)
+        self._by_task = by_task
         self.scale, self.width, self.origin = first.scale, first.width, first.origin
 
     @property
     def digest(self) -> str:
-        texts = [f"{name} {self._by_task[name].digest}" for name in sorted(self._by_task)]
+        texts = [f"{key} {self._by_task[key].digest}" for key in sorted(self._by_task)]
         return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
     def prototypes(self, task: Task) -> Tensor:
         """As those of `TextVectors`."""
-        if task.name not in self._by_task:
-            raise InputError(
-                f"there are no texts for {task.name!r}; {suggest(task.name, list(self._by_task))}"
-            )
-        return self._by_task[task.name].prototypes(task)
+        vectors = self._by_task.get((task.domain, task.name))
+        if vectors is None:
+            names = [name for _, name in self._by_task]
+            raise InputError(f"there are no texts for {task.name!r}; {suggest(task.name, names)}")
+        return vectors.prototypes(task)
 
 
 def text_vectors(encoder: TextEncoder, prompts: ClassPrompts) -> TextVectors:
@@ -204,13 +211,15 @@ def _unit(name: str, value: Tensor) -> Tensor:
         raise InputError(
             f"the vector of {name!r} is {shape}; give floats (D,), or (M, D) of several prompts"
         )
-    rows = F.normalize(value.detach().cpu().double().reshape(-1, value.shape[-1]), dim=-1)
-    mean = rows.mean(0) if len(rows) else value.new_zeros(0).double()
+    rows = value.detach().cpu().double()
+    mean = F.normalize(rows, dim=-1).mean(0) if rows.ndim == 2 else rows
     if not mean.numel() or not bool(mean.isfinite().all()) or not bool(mean.any()):
         raise InputError(
             f"the vector of {name!r} is empty, zero or not finite; give one with a direction"
         )
-    return F.normalize(mean, dim=-1)
+    length = float(torch.linalg.vector_norm(mean))
+    # Once more would change the last bits: what is read is what was written.
+    return mean if abs(length - 1) < _LENGTH_ERROR else mean / length
 
 
 def _read_tensors(

@@ -5,14 +5,17 @@ from __future__ import annotations
 from abc import ABC
 from typing import Any, Unpack
 
+import torch
 from torch import Tensor, nn
 
-from torchcross.algorithms._shared.checked_batch import checked_tensors, episode_name
-from torchcross.algorithms._shared.closed_form import ClosedForm
+from torchcross.algorithms._shared.checked_batch import SeenPart, checked_tensors, episode_name
+from torchcross.algorithms._shared.closed_form import ClosedForm, EpisodeFeatures
+from torchcross.algorithms._shared.image_gradients import learned_images
 from torchcross.algorithms.options import LaneOptions
 from torchcross.algorithms.predictor import Predictor
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
+from torchcross.functional.trees import detach
 from torchcross.heads import TEXT_FORM, text_head
 from torchcross.task import Task
 from torchcross.text import TaskTexts, Texts, TextVectors
@@ -67,21 +70,35 @@ class TextForm(ClosedForm, ABC):
     def adapt(
         self, support: Batch, task: Task, *, steps: int | None = None, seed: int = 0, index: int = 0
     ) -> Predictor:
-        if len(support):
-            return super().adapt(support, task, steps=steps, seed=seed, index=index)
         if steps:
             raise InputError(f"{type(self).__name__} takes no inner steps; leave steps out.")
-        params, buffers = self._state()
+        name, (params, buffers) = f"task {task.name!r}", self._state()
+        data: Tree = {"xs": support.x}
+        head = self._zero_shot_head(task)
+        if len(support):
+            data = self._support_data(support, task, name)
+            with torch.set_grad_enabled(bool(learned_images(data))):
+                features, buffers = self.network.support(detach(params), buffers, data["xs"])
+                head = self._fit(task.target)(features, {}, self._label_data(data, task))
         return self._episode_predictor(
             task,
-            {"xs": support.x},
+            data,
             params,
             buffers,
-            self._zero_shot_head(task),
+            head,
             form=self.form,
             step=0,
             protocol=self.protocol(),
         )
+
+    def _support_data(self, support: Batch, task: Task, name: str) -> Tree:
+        """Return the checked images and labels; texts stand for a class without a sample too."""
+        like, normalisation = self._example_parameter(), self.input_normalisation
+        images, labels = checked_tensors(
+            support, task, f"{name}: the support set", normalisation, like
+        )
+        self._feature_count(images, name)
+        return {"xs": images, "ys": labels}
 
     def _feature_count(self, images: Tensor, name: str) -> int:
         count = super()._feature_count(images, name)
@@ -90,15 +107,18 @@ class TextForm(ClosedForm, ABC):
 
     def _features_of(
         self, episode: Episode, at: int, params: Tree, buffers: Tree
-    ) -> tuple[Tensor, Tree, Tensor]:
-        if len(episode.support):
-            return super()._features_of(episode, at, params, buffers)
-        name, task = f"{episode_name(episode, at)}: the query set", episode.task
-        like, normalisation = self._example_parameter(), self.input_normalisation
-        images, _ = checked_tensors(episode.query, task, name, normalisation, like)
+    ) -> EpisodeFeatures:
+        name, support, task = episode_name(episode, at), episode.support, episode.task
+        images = self._checked_images(episode.query, task, name, "query")
         query, _ = self.network.query(params, buffers, images, statistics={})
-        codes = task.target.likelihood.codes(episode.support.y)
-        return query[:0], {"codes": codes, **self._text_data(task)}, query
+        features, labels = query[:0], support.y.long()
+        if len(support):
+            data = self._support_data(support, task, name)
+            features, _ = self.network.support(params, buffers, data["xs"])
+            labels = data["ys"]
+        whole = SeenPart(support, task)
+        label_data = self._label_data({"ys": labels}, task)
+        return EpisodeFeatures(task.target, whole, features, label_data, query)
 
     def _text_protocol(self) -> dict[str, Any]:
         about = {"origin": self.texts.origin, "scale": float(self.texts.scale)}

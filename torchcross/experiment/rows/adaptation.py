@@ -11,18 +11,22 @@ from torchcross.data import Episodes
 from torchcross.experiment.rows.fine_tuning import fine_tuner
 from torchcross.experiment.rows.methods import MakeLearner, Method, input_normalisation
 from torchcross.experiment.settings.schema import Experiment
+from torchcross.text import Texts
 from torchcross.training import renew_statistics
 
 RENEWAL_EPISODES = 40
 """Meta-training does not move running statistics: they are renewed on so many episodes after it."""
 
 
-def adapter(method: Method, trained: nn.Module, experiment: Experiment) -> Algorithm:
-    """What turns a target's support set into a predictor."""
+def adapter(
+    method: Method, trained: nn.Module, experiment: Experiment, texts: Texts | None = None
+) -> Algorithm:
+    """What turns a target's support set into a predictor; `texts` are for a row that reads any."""
     settings = experiment.evaluation
     if method.make_adapter is not None:
         normalise = input_normalisation(trained, experiment)
-        return method.make_adapter(trained, normalise, settings)
+        own = (texts,) if method.reads_texts else ()
+        return method.make_adapter(trained, normalise, settings, *own)
     if method.adapts_in_own_way(experiment) and isinstance(trained, Algorithm):
         assert method.make_learner is not None
         return _own_adapter(method.make_learner, trained, experiment)

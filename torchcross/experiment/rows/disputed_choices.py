@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
+
 from torchcross import backbones
 from torchcross.experiment.rows.adaptation import (
     RENEWAL_EPISODES,
@@ -15,10 +17,12 @@ from torchcross.experiment.rows.adaptation import (
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone, weights_in_words
 from torchcross.experiment.rows.fine_tuning import GRID, beyond_published
 from torchcross.experiment.rows.methods import METHODS, rows_of_experiment
+from torchcross.experiment.rows.texts import reads_texts, texts_in_words
 from torchcross.experiment.rows.tuning_words import tuning_in_words
 from torchcross.experiment.settings.plain import as_plain
 from torchcross.experiment.settings.row_settings import experiment_of_row, experiments_by_backbone
 from torchcross.experiment.settings.schema import Experiment
+from torchcross.text import TextVectors
 
 _NORMS = {
     "running": (
@@ -111,6 +115,8 @@ def choices(experiment: Experiment) -> dict[str, str]:
     }
     if 0 in experiment.shots:
         chosen["0 shots"] = _ZERO_SHOTS
+    if reads_texts(experiment):
+        chosen["texts"] = texts_in_words(experiment)
     if "supervised" in experiment.algorithms:
         chosen["scores of supervised, from all labels"] = f"{_SPLIT_SCORES}{_BESIDE_EPISODES}"
     chosen |= _weights(experiment)
@@ -292,7 +298,9 @@ def _rows_by(experiment: Experiment, key: Callable[[str, Any], str]) -> dict[str
         make = method.make_learner
         own = experiment_of_row(experiment, name)
         trained = net if make is None else make(net, own.meta, None)
-        rows.setdefault(key(name, adapter(method, trained, own)), []).append(name)
+        # What texts say changes nothing of the network.
+        texts = TextVectors({"any": torch.ones(net.num_features)})
+        rows.setdefault(key(name, adapter(method, trained, own, texts)), []).append(name)
     return rows
 
 

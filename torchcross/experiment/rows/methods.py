@@ -23,6 +23,8 @@ from torchcross.algorithms import (
     Reptile,
     Ridge,
     SimpleShot,
+    TextLogistic,
+    TextPrototypes,
 )
 from torchcross.data import Normalise
 from torchcross.experiment.rows.addressed_backbones import (
@@ -38,7 +40,10 @@ from torchcross.training.ranks import usable_ranks
 MakeLearner = Callable[..., Algorithm]
 """(network, MetaTrainingSettings, what normalises its images or None, other options) -> learner."""
 MakeAdapter = Callable[..., Algorithm]
-"""(network, what normalises its images or None, EvaluationSettings) -> what adapts."""
+"""(network, what normalises its images or None, EvaluationSettings) -> what adapts.
+
+Of a row that reads texts it takes those as well.
+"""
 MakeNetwork = Callable[[int], backbones.Backbone]
 """(number of channels) -> network."""
 
@@ -63,6 +68,7 @@ class Method:
     random        starts from random values even where weights are given
     penalised     reads `evaluation.C`
     tempered      reads `evaluation.temperature`
+    reads_texts   knows classes by their names: `make_adapter` also takes the texts of a task
     needs_weights cannot run without weights, of `model.weights` or of the backbone's address
     ignores       settings of its own way of training and adapting that it does not read
     """
@@ -80,6 +86,7 @@ class Method:
     random: bool = False
     penalised: bool = False
     tempered: bool = False
+    reads_texts: bool = False
     needs_weights: bool = False
     ignores: tuple[str, ...] = ()
 
@@ -132,6 +139,7 @@ _TAKES_PART: dict[str, Callable[[Method], bool]] = {
     "model": lambda row: row.make_network is None,
     "data.source_tasks": lambda row: row.learns_from_sources,
     "data.leave_out": lambda row: row.learns_from_sources,
+    "text": lambda row: row.reads_texts,
     "pretraining": lambda row: row.pretrains or row.supervised,
     "meta": lambda row: row.make_learner is not None,
     "evaluation.adaptation": lambda row: row.has_own_way,
@@ -214,6 +222,25 @@ _ROWS = (
             net, C=MEAN_OVER_C, temperature=settings.temperature, normalise=normalise
         ),
         tempered=True,
+    ),
+    Method(
+        "text",
+        "the starting network as it is, images compared with texts of the classes (zero-shot)",
+        make_adapter=lambda net, normalise, settings, texts: TextPrototypes(
+            net, texts, normalise=normalise
+        ),
+        zero_shot=True,
+        reads_texts=True,
+    ),
+    Method(
+        "text+logistic",
+        "the starting network as it is, logistic regression pulled towards text, converged",
+        make_adapter=lambda net, normalise, settings, texts: TextLogistic(
+            net, texts, C=settings.C, normalise=normalise
+        ),
+        zero_shot=True,
+        penalised=True,
+        reads_texts=True,
     ),
     Method(
         "image-statistics",

@@ -10,18 +10,20 @@ from typing import Any
 
 from torchcross import backbones
 from torchcross.errors import InputError
-from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.methods import METHODS, rows_of_experiment
+from torchcross.experiment.settings.row_settings import experiment_of_row
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.task import Task
 from torchcross.text import PromptTable, TextVectors, class_prompts, text_vectors
 from torchcross.text.prompts import ClassPrompts, check_templates
 
 _OPEN_CLIP = "open_clip:"
+_PromptItems = tuple[tuple[str | None, tuple[str, ...]], ...]
 
 
 def reads_texts(experiment: Experiment) -> list[str]:
     """The rows that know classes by their names."""
-    return [name for name in experiment.algorithms if METHODS[name].reads_texts]
+    return [row for row in rows_of_experiment(experiment) if METHODS[row].reads_texts]
 
 
 def check_texts(experiment: Experiment) -> None:
@@ -36,10 +38,12 @@ def check_texts(experiment: Experiment) -> None:
         return
     if text.csv and not Path(text.csv).exists():
         raise InputError(f"text.csv={text.csv!r} does not exist; give a CSV file, or a folder")
-    backbone = experiment.model.backbone
-    if not backbone.name.startswith(_OPEN_CLIP) or not backbone.is_pretrained:
+    for row in rows:
+        backbone = experiment_of_row(experiment, row).model.backbone
+        if backbone.name.startswith(_OPEN_CLIP) and backbone.is_pretrained:
+            continue
         raise InputError(
-            f"{', '.join(rows)}: model.backbone={backbone.name!r} has no text tower with weights;"
+            f"{row}: model.backbone={backbone.name!r} has no text tower with weights;"
             " give an address of open_clip (open_clip:ViT-B-16/openai), or text.vectors"
         )
 
@@ -52,12 +56,12 @@ def target_prompts(experiment: Experiment, task: Task, dataset_name: str = "") -
 
 
 def target_texts(experiment: Experiment, task: Task, dataset_name: str = "") -> TextVectors:
-    """The vectors of each class of a task."""
+    """The vectors of each class of a task; the experiment is that of the row."""
     text = experiment.text
     if text.vectors:
         return TextVectors.read(text.vectors, task.classes, prefix=task.name)
     prompts = target_prompts(experiment, task, dataset_name)
-    return _embedded(experiment.model.backbone.name, tuple(prompts.items()))
+    return _vectors_of(experiment.model.backbone.name, tuple(prompts.items()))
 
 
 def describe_texts(experiment: Experiment, tasks: Iterable[tuple[Task, str]]) -> dict[str, Any]:
@@ -68,7 +72,18 @@ def describe_texts(experiment: Experiment, tasks: Iterable[tuple[Task, str]]) ->
     text = experiment.text
     if text.vectors:
         return {"vectors": Path(text.vectors).name, "sha256": files_digest(Path(text.vectors))}
-    tower = _tower(experiment.model.backbone.name)
+    addresses = dict.fromkeys(
+        experiment_of_row(experiment, row).model.backbone.name for row in reads_texts(experiment)
+    )
+    models = [
+        {
+            "model": tower.name,
+            "sha256": tower.sha256,
+            "revision": tower.revision,
+            "scale": tower.scale,
+        }
+        for tower in map(_tower, addresses)
+    ]
     prompts = {
         task.name: {
             "no label" if name is None else name: list(each)
@@ -76,8 +91,7 @@ def describe_texts(experiment: Experiment, tasks: Iterable[tuple[Task, str]]) ->
         }
         for task, dataset in tasks
     }
-    about = {"model": tower.name, "sha256": tower.sha256, "scale": tower.scale}
-    return {**about, "revision": tower.revision, "prompts": prompts}
+    return {"models": models, "prompts": prompts}
 
 
 def texts_in_words(experiment: Experiment) -> str:
@@ -120,11 +134,13 @@ def _table_of(path: Path, task: Task) -> Path:
     return own if own.is_file() else path / f"{dataset or name}.csv"
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def _tower(address: str) -> backbones.TextTower:
     return backbones.text_tower(address)
 
 
 @lru_cache(maxsize=256)
-def _embedded(address: str, prompts: tuple[tuple[str | None, tuple[str, ...]], ...]) -> TextVectors:
+def _vectors_of(
+    address: str, prompts: tuple[tuple[str | None, tuple[str, ...]], ...]
+) -> TextVectors:
     return text_vectors(_tower(address), dict(prompts))

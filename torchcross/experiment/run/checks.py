@@ -13,6 +13,7 @@ from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.rows.device import machine_of
 from torchcross.experiment.rows.methods import METHODS, rows_of_experiment, starting_network
 from torchcross.experiment.rows.row_shots import shots_of_row
+from torchcross.experiment.rows.texts import check_texts
 from torchcross.experiment.rows.trackers import check_trackers
 from torchcross.experiment.settings.fine_tuning_settings import FineTuningSettings
 from torchcross.experiment.settings.listing import settings
@@ -46,6 +47,7 @@ def check_experiment(experiment: Experiment, *, computes: bool = True) -> None:
                 f" model.backbone (timm:NAME), or leave {algorithm_of(row)!r} out"
             )
     _check_shots(experiment)
+    check_texts(experiment)
     rows = rows_of_experiment(experiment)
     for name in experiment.rows:
         if name not in (*METHODS, *rows):

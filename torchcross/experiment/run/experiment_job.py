@@ -176,7 +176,9 @@ def _with_absolute_paths(experiment: Experiment) -> Experiment:
             for entry in model.backbones
         ),
     )
-    return replace(experiment, data=data, model=model)
+    text = experiment.text
+    text = replace(text, csv=_absolute(text.csv), vectors=_absolute(text.vectors))
+    return replace(experiment, data=data, model=model, text=text)
 
 
 def _absolute_backbone(backbone: BackboneSettings) -> BackboneSettings:

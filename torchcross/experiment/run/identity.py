@@ -12,6 +12,7 @@ from torchcross.backbones.addresses import without_places
 from torchcross.errors import InputError
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.rows.device import device_type
+from torchcross.experiment.rows.texts import files_digest
 from torchcross.experiment.settings.model_settings import BackboneSettings
 from torchcross.experiment.settings.plain import as_plain, digest, setting_fields
 from torchcross.experiment.settings.row_settings import experiments_by_backbone
@@ -39,6 +40,8 @@ def decisive_settings(experiment: Experiment) -> dict[str, Any]:
             }
             for entry in entries
         ]
+    for name in {"csv", "vectors"} & plain.get("text", {}).keys():
+        plain["text"][name] = f"sha256 {files_digest(Path(plain['text'][name]))}"
     for name in ("rows", "tuned"):
         # Experiments without them are those of versions that did not have them.
         if not plain[name]:

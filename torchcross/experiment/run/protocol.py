@@ -18,6 +18,7 @@ from torchcross.experiment.run.checks import settings_without_effect
 from torchcross.experiment.run.folder import PROTOCOL
 from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.run.prediction_store import PredictionStore
+from torchcross.experiment.run.row_texts import texts_for_protocol
 from torchcross.experiment.settings.plain import as_plain, digest
 from torchcross.experiment.settings.published import published_part, weights_cautions
 from torchcross.experiment.settings.row_settings import experiments_by_backbone
@@ -138,6 +139,7 @@ class Protocol:
             "episodes of targets": self._all_episodes(),
             "experiment": experiment,
             **({"weights": weights.get("", weights)} if weights else {}),
+            **texts_for_protocol(experiment, run.collection, run.targets),
             "interval": (
                 "over images of a target where its episodes share some, else over episodes; with"
                 " several training seeds, over seeds too"

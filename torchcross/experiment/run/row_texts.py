@@ -9,7 +9,7 @@ from typing import Any
 from torchcross.data import TaskSource
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection
-from torchcross.experiment.rows.methods import Method
+from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.texts import (
     describe_texts,
     reads_texts,
@@ -21,18 +21,17 @@ from torchcross.experiment.settings.schema import Experiment
 from torchcross.text import TaskTexts
 
 
-def texts_of(method: Method, work: WorkContext, sources: Iterable[TaskSource]) -> TaskTexts | None:
-    """The vectors of the tasks of these sources; None for a row that reads none."""
-    if not method.reads_texts:
+def texts_of(
+    row: str, work: WorkContext, experiment: Experiment, sources: Iterable[TaskSource]
+) -> TaskTexts | None:
+    """The vectors of the tasks of these sources, for a row with its own settings.
+
+    None for a row that reads none.
+    """
+    if not METHODS[row].reads_texts:
         return None
-    return TaskTexts(
-        {
-            source.task.name: target_texts(
-                work.experiment, source.task, dataset_name(work.collection, source)
-            )
-            for source in sources
-        }
-    )
+    names = ((source.task, dataset_name(work.collection, source)) for source in sources)
+    return TaskTexts((task, target_texts(experiment, task, name)) for task, name in names)
 
 
 def check_prompts(experiment: Experiment, collection: Collection, targets: Iterable[str]) -> None:

@@ -22,6 +22,7 @@ from torchcross.experiment.run.earlier_presets import as_begun
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.makespan import makespan
 from torchcross.experiment.run.protocol import Protocol
+from torchcross.experiment.run.row_texts import check_prompts, texts_of
 from torchcross.experiment.run.run_units import RunUnits
 from torchcross.experiment.run.scoring import score_part
 from torchcross.experiment.run.targets import open_targets
@@ -133,6 +134,7 @@ def plan_run(experiment: Experiment, out: str | Path, jobs: Sequence[int]) -> Ru
     machine = machine_of(experiment.machine)
     collection, targets = open_targets(experiment.data)
     check_image_sides(experiment, collection, targets)
+    check_prompts(experiment, collection, targets)
     with TemporaryDirectory() as place, own_threads(experiment.machine):
         folder = begun or RunFolder.begin(place, experiment)
         run = RunContext(
@@ -221,7 +223,9 @@ class _Calibration:
             return time.monotonic() - begin
         target = self._protocol.episodes_of(cell.target)
         level = level_of(target.sampler, run.experiment, max(run.shots_of(cell)))
-        algorithm = adapter(method, learner, run.experiment_of(cell))
+        own = run.experiment_of(cell)
+        texts = texts_of(cell.algorithm, run, own, target.sampler.sources)
+        algorithm = adapter(method, learner, own, texts)
         count, store = min(_EPISODES, target.count), self._protocol.prediction_store()
         begin = time.monotonic()
         score_part(run, cell, algorithm, target, level, range(count), store)

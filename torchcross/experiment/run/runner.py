@@ -31,6 +31,7 @@ from torchcross.experiment.run.rank_training import (
     follow_run,
     of_world,
 )
+from torchcross.experiment.run.row_texts import check_prompts
 from torchcross.experiment.run.run_failures import Failure, update_failures
 from torchcross.experiment.run.subgroup_files import update_subgroups
 from torchcross.experiment.run.targets import open_targets
@@ -81,6 +82,7 @@ def run_missing_cells(
     asked, experiment = experiment, replace(experiment, engine={})
     collection, targets = open_targets(experiment.data)
     check_image_sides(experiment, collection, targets)
+    check_prompts(experiment, collection, targets)
     refuse_other_folder(Path(out))
     at_work = JobFolder(out)
     fit_over = fit_over_ranks if world is None else LedTrainings(world).fit_over

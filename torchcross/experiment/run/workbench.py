@@ -21,6 +21,7 @@ from torchcross.experiment.run.identity import identity
 from torchcross.experiment.run.prediction_store import PredictionStore
 from torchcross.experiment.run.protocol import Protocol
 from torchcross.experiment.run.rank_training import fit_over_ranks
+from torchcross.experiment.run.row_texts import texts_of
 from torchcross.experiment.run.run_files import CELL_PARTS, RunFiles
 from torchcross.experiment.run.run_units import RunUnits, cell_parts, works_by_key
 from torchcross.experiment.run.scoring import score_part, score_test_split, write_cell
@@ -101,7 +102,9 @@ class Workbench:
             write_cell(run, cell, target, level, scored, self._training_name(cell), store)
             return
         trained = self._trained_learner(cell)
-        algorithm = adapter(method, trained.learner, run.experiment_of(cell))
+        own = run.experiment_of(cell)
+        texts = texts_of(cell.algorithm, run, own, target.sampler.sources)
+        algorithm = adapter(method, trained.learner, own, texts)
         numbers = part or range(target.count)
         scored = score_part(run, cell, algorithm, target, level, numbers, store)
         if part is None:

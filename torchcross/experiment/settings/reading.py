@@ -26,12 +26,15 @@ from torchcross.experiment.settings.shots import with_shots_as_now
 from torchcross.experiment.settings.training_sections import budget_of
 from torchcross.experiment.settings.typed_values import section_of_values
 
+_PATHS = (("data", "folder"), ("model", "weights"), ("text", "csv"), ("text", "vectors"))
+"""Settings whose paths begin at the TOML file."""
+
 
 def read_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """The experiment of a TOML file; `overrides` by dotted name ("data.targets") win over the file.
 
-    A relative data folder or weights file is looked for beside the TOML file, and so is a path in
-    the backbone's address.
+    A relative data folder, file of weights or of texts is looked for beside the TOML file, and so
+    is a path in the backbone's address.
     """
     path = Path(path)
     try:
@@ -41,7 +44,7 @@ def read_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     except (ValueError, RecursionError) as error:
         # Not only TOML's and Unicode's errors: Python refuses numbers of thousands of digits.
         raise InputError(f"{path} is not TOML: {error}") from error
-    for section, name in (("data", "folder"), ("model", "weights")):
+    for section, name in _PATHS:
         part = values.get(section)
         if isinstance(part, dict) and isinstance(part.get(name), str) and part[name]:
             part[name] = str(path.parent / part[name])

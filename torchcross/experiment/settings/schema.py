@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from torchcross.experiment.settings.fine_tuning_settings import FineTuningSettings
 from torchcross.experiment.settings.model_settings import NORMALISATIONS, ModelSettings
 from torchcross.experiment.settings.shots import ShotsSetting, episode_shots, support_shots
+from torchcross.experiment.settings.text_settings import TextSettings
 from torchcross.experiment.settings.tracker_settings import TrackerSettings
 from torchcross.experiment.settings.training_sections import (
     MetaTrainingSettings,
@@ -197,6 +198,9 @@ class Experiment:
     model: ModelSettings = field(default_factory=ModelSettings)
     pretraining: PretrainingSettings = field(default_factory=PretrainingSettings)
     meta: MetaTrainingSettings = field(default_factory=MetaTrainingSettings)
+    text: TextSettings = option(  # noqa: RUF009 (it makes a field)
+        TextSettings(), earlier=TextSettings()
+    )
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     fine_tuning: FineTuningSettings = option(  # noqa: RUF009 (it makes a field)
         FineTuningSettings(), earlier=FineTuningSettings()

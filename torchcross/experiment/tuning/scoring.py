@@ -19,6 +19,7 @@ from torchcross.experiment.rows.methods import METHODS, Method
 from torchcross.experiment.rows.row_shots import shots_of_row
 from torchcross.experiment.rows.target_episodes import level_of, target_episodes
 from torchcross.experiment.run.cells import Cell, WorkContext
+from torchcross.experiment.run.row_texts import texts_of
 from torchcross.experiment.run.training import sources_of
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.records.shots import shots_text
@@ -122,7 +123,8 @@ class _EpisodeJudge:
         self, work: WorkContext, cell: Cell, learner: Any, experiment: Experiment
     ) -> TrialScore:
         method = METHODS[cell.algorithm]
-        algorithm = adapter(method, learner, experiment)
+        texts = texts_of(cell.algorithm, work, experiment, self.sampler.sources)
+        algorithm = adapter(method, learner, experiment, texts)
         values: list[float] = []
         for shots in shots_of_row(cell.algorithm, experiment.shots):
             episodes = Episodes(level_of(self.sampler, experiment, shots))
