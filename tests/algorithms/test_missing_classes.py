@@ -32,6 +32,8 @@ TABLE = [
     for algorithm, target in CELLS
     if algorithm in (*ONE_EACH, "linear-probe", "fine-tune-grid", "fine-tune-logistic")
     and target in FEW_TARGETS
+    # Texts stand for a class that the support lacks.
+    and algorithm not in ("text", "text-logistic")
 ]
 table = pytest.mark.parametrize(("algorithm", "target"), TABLE)
 types = pytest.mark.parametrize("target", ["binary", "multiclass", "multilabel", "ordinal-coral"])

@@ -163,7 +163,7 @@ def test_bad_input_is_named():
 
 @every_kind
 def test_texts_stand_for_classes_that_a_support_lacks(kind):
-    """No rule for missing classes is needed: the texts predict them, and the fit has their scores."""
+    """No rule for missing classes is needed: the texts predict them."""
     target, support, query, texts = case(kind)
     task, net = Task("made-up", target), Once(torch.float64)
     first = support.y.reshape(len(support), -1)[:, 0]
@@ -173,9 +173,8 @@ def test_texts_stand_for_classes_that_a_support_lacks(kind):
     made = TextLogistic(net, texts, C=0.5).adapt(few, task)
     assert made.classes == target.classes
     labels = torch.from_numpy(np.asarray(labels_of(target, len(query))))
-    (one,) = TextLogistic(net, texts, C=0.5).predict_batch(
-        [Episode(few, Batch(query, labels), task)]
-    )
+    episode = Episode(few, Batch(query, labels), task)
+    (one,) = TextLogistic(net, texts, C=0.5).predict_batch([episode])
     torch.testing.assert_close(one.probabilities, made(query).probabilities)
     near = TextLogistic(net, texts, C=1e-7).adapt(few, task).logits(query)
     assert float((near - zero).abs().max()) < 1e-4

@@ -6,7 +6,6 @@ import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
 from math import nan
 from operator import index
 from typing import Any, ClassVar, Self
@@ -29,7 +28,7 @@ from torchcross.targets.checks import (
     check_shapes,
     non_finite_rows,
 )
-from torchcross.targets.classes import MissingValue, normalise_missing
+from torchcross.targets.classes import MissingValue, first_items, normalise_missing
 from torchcross.targets.head_layout import HeadLayout
 from torchcross.targets.labels import Codes, as_array
 from torchcross.targets.likelihood import Likelihood
@@ -389,12 +388,6 @@ class Target(ABC):
 
     def _class_list(self) -> str:
         return f"[{first_items(map(repr, self.classes))}]"
-
-
-def first_items(items: Iterable[str]) -> str:
-    """The first six items, and dots if there are more."""
-    first = list(islice(items, 7))
-    return ", ".join(first if len(first) < 7 else [*first[:6], "..."])
 
 
 def _freeze(value: Any) -> Any:

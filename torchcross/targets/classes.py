@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -116,3 +117,9 @@ def _integer(value: object) -> int | None:
         return None
     integer = int(value)
     return integer if _INT64.min <= integer <= _INT64.max else None
+
+
+def first_items(items: Iterable[str]) -> str:
+    """The first six items, and dots if there are more."""
+    first = list(islice(items, 7))
+    return ", ".join(first if len(first) < 7 else [*first[:6], "..."])

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from torchcross import metrics
 from torchcross.losses import MISSING
-from torchcross.targets.base import MetricFunction, Target, first_items
+from torchcross.targets.base import MetricFunction, Target
+from torchcross.targets.classes import first_items
 from torchcross.targets.labels import Codes, Legend, encode_single
 from torchcross.targets.likelihood import Likelihood
 from torchcross.targets.strata import Partition
