@@ -56,7 +56,8 @@ class SoftmaxModel:
     def start(self, gram: Tensor) -> tuple[Tensor, Tensor]:
         """The point after a Newton step from zero, where all classes are equally likely.
 
-        There E_c is the same for all classes, and S v = E (v - mean over c of v_c).
+        There E_c is the same for all classes, and S v = E (v - mean over c of v_c). With a prior
+        they are not, and zero is the start.
         """
         if self._prior is not None:
             return torch.zeros_like(self._labels), torch.zeros_like(self._labels[:, :, 0])
