@@ -81,7 +81,7 @@ def tower(monkeypatch):
     monkeypatch.setattr(row_texts, "_tower", lambda address: Tower())
     monkeypatch.setattr(row_texts, "_OPEN_CLIP", "conv4")
     monkeypatch.setattr(
-        "torchcross.experiment.settings.schema.BackboneSettings.is_pretrained",
+        "torchcross.experiment.settings.model_settings.BackboneSettings.is_pretrained",
         property(lambda self: False),
     )
     monkeypatch.setattr(row_texts, "check_texts", lambda experiment: None)
