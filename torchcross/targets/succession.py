@@ -10,22 +10,19 @@ same. For labels, each label is a question of its own with two answers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from torchcross.targets.base import Target
 
-
-def support_counts(target: Target, labels: Int[Tensor, " N *L"]) -> tuple[int, ...]:
+def support_counts(target: Any, labels: Int[Tensor, " N *L"]) -> tuple[int, ...]:
     """How many samples of a support set each prototype of the target would be the mean of."""
     return tuple(map(int, target.prototype_strata(labels.long()).sum(0).tolist()))
 
 
-def missing_classes(target: Target, counts: Sequence[int]) -> tuple[str, ...]:
+def missing_classes(target: Any, counts: Sequence[int]) -> tuple[str, ...]:
     """Names of the classes of which a support set has no sample, by its `support_counts`.
 
     Of labels: those that it has not both with and without.
