@@ -34,7 +34,7 @@ from torchcross.training.options import changed_options, decides_numbers
         ({"keep": 0}, "keep"),
         ({"workers": -1}, "workers"),
         ({"seed": 0.5}, "seed"),
-        ({"schedule": "linear"}, "schedule='linear' is not one of"),
+        ({"schedule": "linearly"}, "schedule='linearly' is not one of"),
     ],
 )
 def test_options_are_checked(given, message):

@@ -32,6 +32,13 @@ def test_the_schedule_is_warm_up_and_torchs_cosine(steps, warmup, end):
         cosine.step()
 
 
+def test_the_linear_schedule_ends_before_its_last_value() -> None:
+    # As the outer step of Reptile: of 4 steps the first has the whole rate, and none has lr_end.
+    chosen = FitOptions(steps=6, warmup=2, schedule="linear", lr=1.0, lr_end=0.2)
+    rates = [learning_rate(chosen, step) for step in range(1, 7)]
+    assert rates == pytest.approx([0.5, 1.0, 1.0, 0.8, 0.6, 0.4])
+
+
 def test_the_schedule_is_the_optimisers(tmp_path):
     fitted(folder=tmp_path, warmup=2, schedule="cosine")
     chosen = options(warmup=2, schedule="cosine")

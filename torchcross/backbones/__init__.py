@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torchcross.backbones.addresses import from_address, text_tower
 from torchcross.backbones.base import Backbone, BackboneSpec
+from torchcross.backbones.batch_norm_removal import without_batch_norm
 from torchcross.backbones.build import build
 from torchcross.backbones.conv4 import conv4
 from torchcross.backbones.image_statistics import STATISTICS, image_statistics
@@ -44,4 +45,5 @@ __all__ = [
     "small_vit",
     "text_tower",
     "vectors",
+    "without_batch_norm",
 ]

@@ -115,6 +115,10 @@ class Backbone(nn.Module, ABC):
         name, options = self._described
         return BackboneSpec(name, dict(options), self.weights, self.normalises)
 
+    def forget_description(self) -> None:
+        """Have no `spec` any more: the layers are not those that it describes."""
+        self._described = None
+
     @property
     def normalises(self) -> bool:
         return self._mean is not None

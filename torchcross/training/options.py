@@ -10,7 +10,7 @@ from torchcross._kit.argument_checks import check_choice, checked_int, checked_n
 from torchcross.errors import InputError
 
 Optimiser = Literal["adam", "adamw", "sgd"]
-Schedule = Literal["constant", "cosine"]
+Schedule = Literal["constant", "cosine", "linear"]
 _MAY_BE_ZERO, _DECIDES_NUMBERS, _EARLIER = "may be zero", "decides numbers", "earlier"
 NOT_LATER = object()
 """For a setting that all versions have had."""
@@ -61,9 +61,9 @@ class TrainingOptions:
     optimiser         "adam", "adamw" or "sgd"
     weight_decay      of the optimiser; "adamw" keeps it apart from the gradient
     momentum          for "sgd" only
-    schedule          "constant", or "cosine" from lr down to lr_end
+    schedule          "constant", or "cosine" or "linear" from lr down to lr_end
     warmup            the first steps, in which the learning rate rises linearly to lr
-    lr_end            the learning rate at which "cosine" ends
+    lr_end            the learning rate at which the schedule ends
     clip              the largest norm of the gradient; None: the gradient is not clipped
     ema               decay of a moving average of the weights; the average is then validated and
                       kept. None: no average
@@ -127,7 +127,7 @@ class FitOptions(TrainingOptions):
                 " it out.",
             ),
             (
-                self.lr_end and self.schedule != "cosine",
+                self.lr_end and self.schedule == "constant",
                 f"lr_end={self.lr_end} has no effect with schedule={self.schedule!r}; leave it"
                 " out.",
             ),

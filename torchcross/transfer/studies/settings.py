@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
-from torchcross.training.options import option, refuse_first
+from torchcross.training.options import Schedule, option, refuse_first
 from torchcross.transfer.source_scores import SCORES
 
 SCRATCH: Final = "scratch"
@@ -22,7 +22,7 @@ class StudyTraining:
     epochs         passes over the part
     lr             of Adam
     batch_size     images of a step
-    schedule       "constant", or "cosine" down to 0
+    schedule       "constant", or "cosine" or "linear" down to 0
     weight_decay   of the optimiser
     augment        flips, small rotations and crops, as in MedIMeta's experiments
     class_weights  losses count by class so that all classes weigh the same, under any loss
@@ -34,7 +34,7 @@ class StudyTraining:
     epochs: int = 6
     lr: float = 1e-3
     batch_size: int = 64
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Schedule = "constant"
     weight_decay: float = option(0.0, may_be_zero=True)
     augment: bool = True
     class_weights: bool = True
