@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as ScikitLearn
 from threadpoolctl import threadpool_limits
-from torch import nn
 
 from torchcross.algorithms import (
     Algorithm,
@@ -24,6 +23,7 @@ from torchcross.algorithms import (
     Ridge,
     SimpleShot,
 )
+from torchcross.backbones import vectors
 from torchcross.episode import Batch, Episode
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal, Target
 from torchcross.task import Task
@@ -48,7 +48,7 @@ def contestants(inputs: dict[str, np.ndarray[Any, Any]]) -> dict[str, Work]:
     """
     torch.set_num_threads(1)
     threadpool_limits(limits=1)
-    net = nn.Identity()
+    net = vectors(WIDTH)
     episodes = {
         kind: [made_up_episode(target, seed) for seed in range(MANY)]
         for kind, target in TARGETS.items()

@@ -20,7 +20,7 @@ from torchcross.experiment import (
 )
 from torchcross.experiment.rows.methods import METHODS, rows_of_experiment
 from torchcross.experiment.run.checks import check_experiment
-from torchcross.experiment.run.experiment_job import _with_absolute_paths
+from torchcross.experiment.run.experiment_job import with_absolute_paths
 from torchcross.experiment.run.identity import decisive_settings, identity
 from torchcross.experiment.run.run_status import run_status
 from torchcross.experiment.run.stored_shots import shots_of_stored
@@ -153,7 +153,7 @@ def test_paths_of_entries_are_looked_for_beside_the_file(tmp_path, monkeypatch):
     # A worker may have another working folder.
     monkeypatch.chdir(tmp_path)
     relative = several({**SMALL, "weights": "w.pth"}, LARGE)
-    assert _with_absolute_paths(relative).model.backbones[0].weights == str(tmp_path / "w.pth")
+    assert with_absolute_paths(relative).model.backbones[0].weights == str(tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ _COMMANDS = {
     "tune": Command(
         "torchcross.cli.tune", "search for the settings of each row, on the sources alone"
     ),
+    "features": Command(
+        "torchcross.cli.features", "embed the images of datasets once, for any number of runs"
+    ),
     "report": Command(
         "torchcross.cli.report", "the page and tables of a run, or of a published table of means"
     ),
@@ -77,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_command(arguments: list[str]) -> int:
     # Runs and searches go on where they stopped; others have options for that, or start again.
-    goes_on = arguments[:1] in (["run"], ["tune"])
+    goes_on = arguments[:1] in (["run"], ["tune"], ["features"])
     advice = "; run the same command again to go on" if goes_on else ""
     try:
         return _dispatch(arguments)

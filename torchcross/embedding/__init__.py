@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torchcross.embedding.embedding import Embedding, EmbeddingOptions
 from torchcross.embedding.feature_sources import features, open_features, store_features
-from torchcross.embedding.job import EmbeddingJob, Embeddings, make_features
+from torchcross.embedding.job import EmbeddingJob, Embeddings, file_in, make_features
 
 __all__ = [
     "Embedding",
@@ -12,6 +12,7 @@ __all__ = [
     "EmbeddingOptions",
     "Embeddings",
     "features",
+    "file_in",
     "make_features",
     "open_features",
     "store_features",

@@ -104,6 +104,9 @@ class _OnlyOne:
     def open(self, name: str) -> Embedding:
         return self.embedding
 
+    def elsewhere(self) -> _OnlyOne:
+        return self
+
 
 def _error_of(failure: UnitFailure) -> Exception:
     """The error that a unit ended in; each error of the library is made of its message."""

@@ -38,6 +38,10 @@ class Embeddings(Protocol):
 
     def open(self, name: str) -> Embedding: ...
 
+    def elsewhere(self) -> Embeddings:
+        """The same for a process with another working folder."""
+        ...
+
 
 @dataclass(frozen=True)
 class EmbeddingJob:
@@ -56,23 +60,25 @@ class EmbeddingJob:
     progress: Progress | None = field(default=None, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[object, ...]:
-        parts = (self.embeddings, str(Path(self.out).absolute()), self.device, self.resources)
+        parts = (
+            self.embeddings.elsewhere(),
+            str(Path(self.out).absolute()),
+            self.device,
+            self.resources,
+        )
         return EmbeddingJob, (*parts, self.call)
 
     def units(self) -> Sequence[Unit]:
         """One for each file; two tasks over the same images have one file."""
         return [Unit(key, (file,), resources=self.resources) for key, _, file in _plan(self)]
 
-    def files(self) -> dict[str, Path]:
-        """The file of each name."""
-        files = {}
-        for name in self.embeddings.names():
-            files[name] = Path(self.out) / file_in(Path(self.out), _open(self, name))
-        return files
-
     def name_of(self, key: str) -> str:
         """What the unit of this key embeds."""
         return next(name for each, name, _ in _plan(self) if each == key)
+
+    def file_of(self, key: str) -> str:
+        """The name of the file that the unit of this key makes."""
+        return next(file for each, _, file in _plan(self) if each == key)
 
     def fingerprint(self) -> Mapping[str, str]:
         return {

@@ -62,6 +62,7 @@ class Method:
     zero_shot     can do without a support set: has cells at 0 shots
     make_adapter  how an untrained network adapts to a support set, whatever
                   `evaluation.adaptation` says
+    on_features   reads features of the starting network alone: they may be stored ones
     make_network  a network of the row's own, whatever `model` says
     fine_tuning   settings of `fine_tuning` that the row has anyway
     always_tuned  is fine-tuned, whatever `evaluation.adaptation` says
@@ -80,6 +81,7 @@ class Method:
     supervised: bool = False
     zero_shot: bool = False
     make_adapter: MakeAdapter | None = None
+    on_features: bool = False
     make_network: MakeNetwork | None = None
     fine_tuning: Mapping[str, Any] = field(default_factory=dict)
     always_tuned: bool = False
@@ -162,6 +164,10 @@ _READS: dict[str, Callable[[Method, Experiment], bool]] = {
     "fine_tuning": Method.is_fine_tuned,
     "evaluation.C": lambda row, experiment: row.penalised,
     "evaluation.temperature": lambda row, experiment: row.tempered,
+    # A row that moves the network leaves all of them their own forwards.
+    "evaluation.features": lambda row, experiment: all(
+        METHODS[name].on_features for name in experiment.algorithms
+    ),
     "evaluation.norm": lambda row, experiment: row.make_adapter is None,
     "evaluation.inner_steps": Method.adapts_in_own_way,
     # Over several training seeds there is one interval, and it has a way of its own.
@@ -192,6 +198,7 @@ _ROWS = (
     Method(
         "ncm",
         "the starting network as it is, nearest class means",
+        on_features=True,
         make_adapter=lambda net, normalise, settings: ProtoNet(
             net, norm="frozen", normalise=normalise
         ),
@@ -199,16 +206,19 @@ _ROWS = (
     Method(
         "simpleshot",
         "the starting network as it is, nearest class means of centred features of unit length",
+        on_features=True,
         make_adapter=lambda net, normalise, settings: SimpleShot(net, normalise=normalise),
     ),
     Method(
         "probe",
         "the starting network as it is, a linear head on its features",
+        on_features=True,
         make_adapter=lambda net, normalise, settings: LinearProbe(net, normalise=normalise),
     ),
     Method(
         "logistic",
         "the starting network as it is, penalised logistic regression on its features, converged",
+        on_features=True,
         make_adapter=lambda net, normalise, settings: LogisticRegression(
             net, C=settings.C, temperature=settings.temperature, normalise=normalise
         ),
@@ -218,6 +228,7 @@ _ROWS = (
     Method(
         "logistic-mean",
         "logistic with the mean probability over C = 1, 10 and 100, which needs no validation",
+        on_features=True,
         make_adapter=lambda net, normalise, settings: LogisticRegression(
             net, C=MEAN_OVER_C, temperature=settings.temperature, normalise=normalise
         ),

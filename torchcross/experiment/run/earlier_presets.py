@@ -48,15 +48,23 @@ def folder_of_begun_run(experiment: Experiment, name: Callable[[str], Path]) -> 
 
 
 def earlier_readings(experiment: Experiment) -> Iterator[Experiment]:
-    """The experiment with each version of its preset, and as many threads as torch took."""
+    """The experiment with each version of its preset, and without later settings.
+
+    There were runs with as many threads as torch took, and without stored features.
+    """
     for version in range(experiment.preset_version, 0, -1):
         is_own = version == experiment.preset_version
         reading = experiment if is_own else under_preset_version(experiment, version)
         if reading is None:
             continue
-        yield reading
+        readings = [reading]
+        if not gives_setting(experiment, "evaluation.features"):
+            evaluation = replace(reading.evaluation, features="none")
+            readings.append(replace(reading, evaluation=evaluation))
+        yield from readings
         if not gives_setting(experiment, "machine.threads"):
-            yield replace(reading, machine=replace(reading.machine, threads=0))
+            for each in readings:
+                yield replace(each, machine=replace(each.machine, threads=0))
 
 
 def notes_of_reading(experiment: Experiment, earlier: Experiment, path: Path) -> Iterator[str]:

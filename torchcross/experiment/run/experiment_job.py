@@ -90,7 +90,7 @@ class ExperimentJob:
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker may have another working folder.
         out = str(Path(self.out).absolute())
-        parts = (_with_absolute_paths(self.experiment), out, self.make_bench, self.call)
+        parts = (with_absolute_paths(self.experiment), out, self.make_bench, self.call)
         return ExperimentJob, parts
 
     def units(self) -> Sequence[Unit]:
@@ -160,8 +160,13 @@ def _is_unreadable(part: Any) -> bool:
     )
 
 
-def _with_absolute_paths(experiment: Experiment) -> Experiment:
-    data = replace(experiment.data, folder=_absolute(experiment.data.folder))
+def with_absolute_paths(experiment: Experiment) -> Experiment:
+    """The experiment as a process with another working folder needs it."""
+    data = replace(
+        experiment.data,
+        folder=_absolute(experiment.data.folder),
+        features=_absolute(experiment.data.features),
+    )
     model = experiment.model
     model = replace(
         model,

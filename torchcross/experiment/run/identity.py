@@ -12,6 +12,7 @@ from torchcross.backbones.addresses import without_places
 from torchcross.errors import InputError
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.rows.device import device_type
+from torchcross.experiment.rows.stored_features import uses_features
 from torchcross.experiment.rows.texts import files_digest
 from torchcross.experiment.settings.model_settings import BackboneSettings
 from torchcross.experiment.settings.plain import as_plain, digest, setting_fields
@@ -46,6 +47,8 @@ def decisive_settings(experiment: Experiment) -> dict[str, Any]:
         # Experiments without them are those of versions that did not have them.
         if not plain[name]:
             del plain[name]
+    if not uses_features(experiment):
+        plain["evaluation"].pop("features", None)
     # A search makes no row; what it chose is in `tuned`.
     del plain["tune"]
     plain["machine"]["device"] = device_type(experiment.machine)

@@ -10,6 +10,7 @@ from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.rows.disputed_choices import choices
 from torchcross.experiment.rows.methods import METHODS, rows_of_experiment
 from torchcross.experiment.rows.row_shots import blanks_in_words, shots_of_row
+from torchcross.experiment.rows.stored_features import features_in_words
 from torchcross.experiment.rows.target_episodes import TargetEpisodes, target_episodes
 from torchcross.experiment.rows.tuning_words import tuning_for_protocol
 from torchcross.experiment.run.cell_parts import KnownEpisodes
@@ -48,7 +49,8 @@ class Protocol:
             self._run.say(f"warning: {caution}")
         experiment = self._run.experiment
         blanks = blanks_in_words(rows_of_experiment(experiment), experiment.shots)
-        for note in (*self._cautions(), *settings_without_effect(experiment), *blanks):
+        features = filter(None, [features_in_words(experiment)])
+        for note in (*self._cautions(), *settings_without_effect(experiment), *blanks, *features):
             self._run.say(f"note: {note}")
 
     def look(self, targets: Iterable[str]) -> None:
@@ -153,4 +155,6 @@ class Protocol:
             "cautions": [*self._cautions(), *weights_cautions(experiment)],
             "settings without effect": settings_without_effect(experiment),
         }
+        if features := features_in_words(experiment):
+            protocol["features"] = features
         write_json(run.folder.path / PROTOCOL, as_plain(protocol))

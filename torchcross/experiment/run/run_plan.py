@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time  # noqa: TID251 (durations are what is asked for)
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
@@ -14,11 +15,17 @@ from torchcross.evaluation.whole_source import predictions_of
 from torchcross.experiment.rows.adaptation import adapter
 from torchcross.experiment.rows.device import GB, machine_of, own_threads, resources_of
 from torchcross.experiment.rows.methods import METHODS, starting_network
+from torchcross.experiment.rows.stored_features import adapter_of_features, uses_features
 from torchcross.experiment.rows.target_episodes import level_of
 from torchcross.experiment.rows.training_setup import TrainingSetup
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.checks import check_experiment, check_image_sides
 from torchcross.experiment.run.earlier_presets import as_begun
+from torchcross.experiment.run.feature_units import (
+    made_up_episodes,
+    seconds_of_features,
+    width_of,
+)
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.makespan import makespan
 from torchcross.experiment.run.protocol import Protocol
@@ -34,7 +41,7 @@ from torchcross.jobs.engines.local import usable_cores
 from torchcross.jobs.failures import reason_of
 from torchcross.training import fit
 
-Kind = Literal["training", "scoring"]
+Kind = Literal["training", "features", "scoring"]
 
 _STEPS: Final = 3
 """Of a calibration: the first one is not counted, for it sets everything up."""
@@ -174,16 +181,25 @@ class _Calibration:
         self._seconds: dict[tuple[str, Kind], float | None] = {}
         self._counts: dict[tuple[str, Kind], int] = {}
         self._reasons: dict[str, str] = {}
+        self._measures: dict[Kind, Callable[[Cell], float]] = {
+            "training": self._train,
+            "features": partial(seconds_of_features, run),
+            "scoring": self._score,
+        }
+
+    def _kind_of(self, key: str) -> Kind:
+        if self._units.is_scoring(key):
+            return "scoring"
+        return "features" if self._units.makes_features(key) else "training"
 
     def seconds_of(self, unit: Unit) -> float | None:
         """None where the row cannot be measured."""
         cell = self._units.cell_of(unit.key)
-        kind: Kind = "scoring" if self._units.is_scoring(unit.key) else "training"
+        kind = self._kind_of(unit.key)
         key = (cell.algorithm, kind)
         if key not in self._seconds:
             try:
-                measure = self._score if kind == "scoring" else self._train
-                self._seconds[key] = measure(cell)
+                self._seconds[key] = self._measures[kind](cell)
             except Exception as error:  # noqa: BLE001 - it is said, and the others are measured
                 self._reasons[f"{cell.algorithm}, {kind}"] = reason_of(error)
                 self._seconds[key] = None
@@ -224,8 +240,13 @@ class _Calibration:
         target = self._protocol.episodes_of(cell.target)
         level = level_of(target.sampler, run.experiment, max(run.shots_of(cell)))
         own = run.experiment_of(cell)
-        texts = texts_of(cell.algorithm, run, own, target.sampler.sources)
-        algorithm = adapter(method, learner, own, texts)
+        if uses_features(run.experiment):
+            target = made_up_episodes(run, cell, target)
+            level = level_of(target.sampler, run.experiment, level.shots)
+            algorithm = adapter_of_features(method, width_of(target), own)
+        else:
+            texts = texts_of(cell.algorithm, run, own, target.sampler.sources)
+            algorithm = adapter(method, learner, own, texts)
         count, store = min(_EPISODES, target.count), self._protocol.prediction_store()
         begin = time.monotonic()
         score_part(run, cell, algorithm, target, level, range(count), store)

@@ -9,8 +9,10 @@ from typing import Final, final
 
 from torchcross.experiment.rows.device import resources_of
 from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.stored_features import uses_features
 from torchcross.experiment.run.cell_parts import KnownEpisodes, part_files, part_ranges
 from torchcross.experiment.run.cells import Cell, RunContext
+from torchcross.experiment.run.feature_units import features_key, features_unit
 from torchcross.experiment.run.file_names import key_text
 from torchcross.experiment.run.run_files import RunFiles
 from torchcross.experiment.run.training import PlannedTraining
@@ -25,15 +27,19 @@ _RELATIVE: Final = RunFiles(Path())
 class UnitWork:
     """What a unit does: score a cell at `shots` shots, or, where that is None, train for it.
 
-    part  some of the episodes of a cell whose episodes are many units; None: all, or what its parts
-          made of them
+    makes_features  make the features that it needs instead
+    part            some of the episodes of a cell whose episodes are many units; None: all, or what
+                    its parts made of them
     """
 
     cell: Cell
     shots: int | None
     part: range | None = None
+    makes_features: bool = False
 
     def __str__(self) -> str:
+        if self.makes_features:
+            return f"features of {self.cell.target}"
         if self.shots is None:
             return f"training of {self.cell.algorithm} for {self.cell.target}"
         return f"{self.cell}, {shots_prefix(self.shots)}"
@@ -50,6 +56,8 @@ class RunUnits:
         self._run, self._episodes = run, episodes
         self._trainings: dict[str, str] = {}
         """The folder of a training -> the key of its unit."""
+        self._features: set[str] = set()
+        """The keys of units that make features."""
         self._cells: dict[str, Cell] = {}
         """The key of a unit that scores -> its cell."""
         self._names: dict[str, str] = {}
@@ -76,6 +84,12 @@ class RunUnits:
                     of_ranks = resources_of(machine, ranks)
                     yield Unit(key, (f"train/{folder}",), resources=of_ranks)
                 needs = (self._trainings[folder],)
+            features = features_unit(self._run, cell) if cell.target in self._episodes else None
+            if features is not None:
+                if features.key not in self._features:
+                    self._features.add(features.key)
+                    yield features
+                needs = (features.key,)
             for shots in missing:
                 yield from self._units_of_cell(cell, shots, needs, resources)
 
@@ -134,8 +148,11 @@ class RunUnits:
         return self.cells_that_need(key)[0]
 
     def is_scoring(self, key: str) -> bool:
-        """Whether a unit scores a cell; the others are trainings."""
+        """Whether a unit scores a cell; the others are trainings, or make features."""
         return key in self._cells
+
+    def makes_features(self, key: str) -> bool:
+        return key in self._features
 
     def name_of(self, key: str) -> str:
         """The name of the cell that a unit scores, or of the folder of its training."""
@@ -176,6 +193,8 @@ def works_by_key(run: RunContext, episodes: Mapping[str, KnownEpisodes]) -> dict
     works = {}
     for cell in run.cells():
         works[train_key(cell)] = UnitWork(cell, None)
+        if uses_features(run.experiment):
+            works[features_key(run, cell)] = UnitWork(cell, None, makes_features=True)
         for shots in run.shots_of(cell):
             name = run.cell_name(cell, shots)
             works[score_key(name)] = UnitWork(cell, shots)

@@ -56,8 +56,13 @@ def score_part(
     level: CurveLevel,
     numbers: range,
     store: PredictionStore,
+    *,
+    shown: Episodes | None = None,
 ) -> ScoredPart:
-    """Adapt to some of a target's episodes, and score them."""
+    """Adapt to some of a target's episodes, and score them.
+
+    `shown` are the same episodes with images, where those that are scored have none.
+    """
     shots, episodes = level.shots, Episodes(level)
     (source,) = target.sampler.sources
     first: list[tuple[Episode, Prediction]] = []
@@ -91,8 +96,13 @@ def score_part(
                 observe=observe,
             )
         )
-    shown = shots == run.experiment.most_shots and cell.seed == run.experiment.seeds[0]
-    write = partial(_write_example, run, cell, rows, *first[0]) if first and shown else None
+    is_shown = shots == run.experiment.most_shots and cell.seed == run.experiment.seeds[0]
+    write = None
+    if first and is_shown:
+        episode, prediction = first[0]
+        if shown is not None and episode.plan is not None:
+            episode = shown[episode.plan.index]
+        write = partial(_write_example, run, cell, rows, episode, prediction)
     predictions = log.predictions() if log is not None and first else None
     return ScoredPart(rows, predictions, write, plans if len(plans) == target.count else ())
 

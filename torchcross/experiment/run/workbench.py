@@ -8,14 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import final
 
+from torchcross.data import CurveLevel, Episodes
 from torchcross.errors import InputError
 from torchcross.experiment.rows.adaptation import adapter
 from torchcross.experiment.rows.device import machine_of
 from torchcross.experiment.rows.methods import METHODS
-from torchcross.experiment.rows.target_episodes import level_of
+from torchcross.experiment.rows.stored_features import adapter_of_features, uses_features
+from torchcross.experiment.rows.target_episodes import TargetEpisodes, level_of
 from torchcross.experiment.run.cell_parts import joined_parts, write_part
 from torchcross.experiment.run.cells import Cell, RunContext, Say
 from torchcross.experiment.run.experiment_job import fingerprint_of
+from torchcross.experiment.run.feature_units import RunFeatures, width_of, write_features
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.identity import identity
 from torchcross.experiment.run.prediction_store import PredictionStore
@@ -24,7 +27,12 @@ from torchcross.experiment.run.rank_training import fit_over_ranks
 from torchcross.experiment.run.row_texts import texts_of
 from torchcross.experiment.run.run_files import CELL_PARTS, RunFiles
 from torchcross.experiment.run.run_units import RunUnits, cell_parts, works_by_key
-from torchcross.experiment.run.scoring import score_part, score_test_split, write_cell
+from torchcross.experiment.run.scoring import (
+    ScoredPart,
+    score_part,
+    score_test_split,
+    write_cell,
+)
 from torchcross.experiment.run.targets import open_targets
 from torchcross.experiment.run.training import (
     FitOver,
@@ -51,6 +59,7 @@ class Workbench:
         self._works = works_by_key(run, self._episodes)
         self._fit_over = fit_over
         self._learners = Learners(run, lambda planned: planned.load(run))
+        self._features = RunFeatures(run)
         self._store: PredictionStore | None = None
         self.has_made = False
 
@@ -73,7 +82,9 @@ class Workbench:
             )
         self.has_made = True
         run = replace(self.run, say=say or self.run.say, out=RunFiles(folder))
-        if work.shots is None:
+        if work.makes_features:
+            write_features(run, work.cell, folder)
+        elif work.shots is None:
             self._train(run, work.cell, folder)
         else:
             for part in CELL_PARTS:
@@ -101,16 +112,30 @@ class Workbench:
             scored = joined_parts(run.folder.path, name, ranges, kind)
             write_cell(run, cell, target, level, scored, self._training_name(cell), store)
             return
-        trained = self._trained_learner(cell)
-        own = run.experiment_of(cell)
-        texts = texts_of(cell.algorithm, run, own, target.sampler.sources)
-        algorithm = adapter(method, trained.learner, own, texts)
         numbers = part or range(target.count)
-        scored = score_part(run, cell, algorithm, target, level, numbers, store)
+        scored = self._score_episodes(run, cell, target, level, numbers)
         if part is None:
-            write_cell(run, cell, target, level, scored, trained.training, store)
+            write_cell(run, cell, target, level, scored, self._training_name(cell), store)
         else:
             write_part(run.out.path, name, part, self._episodes[cell.target].kind, scored)
+
+    def _score_episodes(
+        self, run: RunContext, cell: Cell, target: TargetEpisodes, level: CurveLevel, numbers: range
+    ) -> ScoredPart:
+        method, experiment = METHODS[cell.algorithm], run.experiment_of(cell)
+        store = self._prediction_store()
+        if not uses_features(run.experiment):
+            texts = texts_of(cell.algorithm, run, experiment, target.sampler.sources)
+            learner = self._trained_learner(cell).learner
+            algorithm = adapter(method, learner, experiment, texts)
+            return score_part(run, cell, algorithm, target, level, numbers, store)
+        vectors = self._features.episodes(cell, target)
+        algorithm = adapter_of_features(method, width_of(vectors), experiment)
+        algorithm = algorithm.to(run.machine.device)
+        of_vectors = level_of(vectors.sampler, run.experiment, level.shots)
+        return score_part(
+            run, cell, algorithm, vectors, of_vectors, numbers, store, shown=Episodes(level)
+        )
 
     def _training_name(self, cell: Cell) -> str | None:
         if not METHODS[cell.algorithm].trains:

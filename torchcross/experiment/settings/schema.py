@@ -36,6 +36,8 @@ class DataSettings:
                   listed to overlap with it, as published; "domain": also every other dataset of its
                   domain, listed or not
     channels      1 or 3: the channels that every image is converted to
+    features      the folder of `torchcross features`: a run takes features from there that it would
+                  make itself
     """
 
     folder: str = option(MISSING, decides_numbers=False)
@@ -44,6 +46,7 @@ class DataSettings:
     source_tasks: Literal["primary", "all"] = "all"
     leave_out: Literal["dataset", "domain"] = "domain"
     channels: Literal[1, 3] = 3
+    features: str = option("features", decides_numbers=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,9 @@ class EvaluationSettings:
     temperature  of logistic regression: "leave-one-out" divides the scores by the temperature that
                  makes samples of the support likeliest to heads that were fitted without them;
                  "none": they stay. One shot of each class is too few
+    features     where no row moves the starting network, its features are computed once for each
+                 target, in blocks: "float32", or "float16", which is an approximation. "none": each
+                 episode has forwards of its own, as in all other runs
     norm         BatchNorm policy: "running", "batch", "frozen" or "support". "": `running` for
                  fine-tuning; for an algorithm's own adaptation, the policy it was trained with
     metric       the metric that leads the table; rows hold every metric, and
@@ -120,6 +126,7 @@ class EvaluationSettings:
     inner_steps: int = option(0, may_be_zero=True)
     C: float = option(10.0, earlier=10.0)
     temperature: Literal["none", "leave-one-out"] = option("none", earlier="none")
+    features: Literal["float32", "float16", "none"] = option("float32", earlier="none")
     norm: Literal["", "running", "batch", "frozen", "support"] = ""
     metric: str = option("auroc", decides_numbers=False)
     margin: float = option(0.01, may_be_zero=True, decides_numbers=False)

@@ -1,0 +1,219 @@
+"""Embedding, and the job on stored features: `python -m benchmarks.embedding [--quick]`.
+
+Images per second of `tx.features` into a file, beside the bare module's forward in batches of the
+same size, in turn; what the process holds for more and more images; and the job: 6 targets, 10
+numbers of shots, 100 episodes and 4 heads on stored features, by `torchcross run` with its page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import torchcross as tx
+from benchmarks.measure import number, save, table
+from torchcross import backbones
+from torchcross.data import TensorSource
+from torchcross.embedding.forward import BLOCK
+from torchcross.targets import Binary
+
+SIDE = 64
+HEADS = "ncm,simpleshot,logistic,logistic-mean"
+SHOTS = "1,2,3,5,7,10,15,20,25,30"
+TARGETS = ("oct", "bus", "derm", "aml", "cxr", "pbc")
+
+_HELD = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+import torchcross as tx
+from benchmarks.embedding import made_up_source
+from torchcross import backbones
+from torchcross._kit.process_memory import most_resident_bytes
+count, place = int(sys.argv[1]), Path(sys.argv[2])
+tx.features(made_up_source(place, count), backbones.conv4(16), place / "features")
+print(most_resident_bytes())
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.embedding",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer images and rounds, a small job")
+    parser.add_argument("--json", type=Path, help="write the numbers to this file too")
+    options = parser.parse_args(arguments)
+    results = {
+        "embedding": _embedding(*((3, 4) if options.quick else (5, 16))),
+        "memory": _memory((1_000, 4_000) if options.quick else (1_000, 10_000, 100_000)),
+        "job": _job(quick=options.quick),
+    }
+    if options.json:
+        save(options.json, results)
+
+
+def made_up_source(folder: Path, count: int, side: int = 16) -> TensorSource:
+    """Images in a file that is memory-mapped, as those of a large dataset are."""
+    path, shape = folder / f"images-{count}.npy", (count, 3, side, side)
+    images: NDArray[Any] = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    draws = np.random.default_rng(0)
+    for start in range(0, count, 1024):
+        part = images[start : start + 1024]
+        part[:] = draws.integers(0, 256, part.shape, dtype=np.uint8)
+    images.flush()
+    mapped: NDArray[Any] = np.load(path, mmap_mode="r")
+    return TensorSource(mapped, np.arange(count) % 2, tx.Task("made-up", Binary()))
+
+
+def _embedding(rounds: int, blocks: int) -> list[dict[str, Any]]:
+    """Seconds of both ways by turns: what slows the machine slows both."""
+    rows, results = [], []
+    with TemporaryDirectory() as place:
+        source = made_up_source(Path(place), blocks * BLOCK, SIDE)
+        for name in ("mobilenet_v2", "resnet18"):
+            bare, ours, ratio = _against_forwards(getattr(backbones, name)().eval(), source, rounds)
+            speeds = (number(len(source) / seconds) for seconds in (bare, ours))
+            rows.append([name, *speeds, f"{ratio:.3f}"])
+            results.append({"name": name, "bare": bare, "ours": ours, "ratio": ratio})
+    title = f"images/s at {SIDE} pixels, {blocks * BLOCK} images, {torch.get_num_threads()} threads"
+    table(title, ["backbone", "bare forward", "tx.features", "ratio"], rows)
+    return results
+
+
+def _against_forwards(
+    net: torch.nn.Module, source: TensorSource, rounds: int
+) -> tuple[float, float, float]:
+    """Median seconds of bare forwards and of ours, and the median of their ratios."""
+    works = (lambda: _forwards(net, source), lambda: _features(net, source))
+    pairs = [tuple(_seconds(work) for work in works) for _ in range(rounds)]
+    bare, ours = (statistics.median(times) for times in zip(*pairs, strict=True))
+    return bare, ours, statistics.median(theirs / mine for theirs, mine in pairs)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+@torch.no_grad()
+def _forwards(net: torch.nn.Module, source: TensorSource) -> None:
+    for start in range(0, len(source), BLOCK):
+        net(source.read(np.arange(start, start + BLOCK)))
+
+
+def _features(net: torch.nn.Module, source: TensorSource) -> None:
+    with TemporaryDirectory() as folder:
+        tx.features(source, net, folder, progress=False)
+
+
+def _memory(counts: Sequence[int]) -> dict[int, int]:
+    """The most bytes that a process of its own held, for so many images."""
+    held = {}
+    for count in counts:
+        with TemporaryDirectory() as place:
+            ran = subprocess.run(
+                [sys.executable, "-c", _HELD, str(count), place],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        held[count] = int(ran.stdout.split()[-1])
+    rows = [[f"{count:,} images", number(size / 2**20)] for count, size in held.items()]
+    table(
+        "the most MB that embedding held (file pages that the system may drop among them)",
+        ["source", "MB"],
+        rows,
+    )
+    return held
+
+
+def _job(*, quick: bool) -> dict[str, float]:
+    """Seconds of `torchcross features` and of `torchcross run`, and the rows of the latter."""
+    targets = TARGETS[:2] if quick else TARGETS
+    shots = "1,5" if quick else SHOTS
+    with TemporaryDirectory() as place:
+        data = f"{place}/data"
+        _command(
+            "data",
+            "synth",
+            "--out",
+            data,
+            "--scale",
+            "small",
+            "--size",
+            "64",
+            "--only",
+            ",".join(targets),
+        )
+        weights = f"{place}/weights.pth"
+        torch.save(backbones.mobilenet_v2().state_dict(), weights)
+        begin = time.perf_counter()
+        _command(
+            "features",
+            "--data",
+            data,
+            "--backbones",
+            f"mobilenet_v2={weights}",
+            "--normalisation",
+            "imagenet",
+            "--out",
+            f"{place}/features",
+            "--quiet",
+        )
+        embedded = time.perf_counter() - begin
+        begin = time.perf_counter()
+        _command(
+            "run",
+            "--data",
+            data,
+            "--targets",
+            ",".join(targets),
+            "--algorithms",
+            HEADS,
+            "--shots",
+            shots,
+            "--episodes",
+            "10" if quick else "100",
+            "--backbone",
+            f"mobilenet_v2={weights}",
+            "--set",
+            "model.normalisation=imagenet",
+            "--set",
+            f"data.features={place}/features",
+            "--set",
+            "evaluation.min_images=0",
+            "--set",
+            "data.leave_out=dataset",
+            "--out",
+            f"{place}/run",
+            "--quiet",
+        )
+        seconds = time.perf_counter() - begin
+    rows = [["embedding", number(embedded)], ["run and page", number(seconds)]]
+    table(f"the job, seconds: {len(targets)} targets, shots {shots}, 4 heads", ["part", "s"], rows)
+    return {"embedding": embedded, "run": seconds}
+
+
+def _command(*arguments: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "torchcross", *arguments], check=True, capture_output=True
+    )
+
+
+if __name__ == "__main__":
+    main()
