@@ -14,13 +14,13 @@ from torchcross.experiment.settings.published import (
 )
 
 ROWS = ("mm-pt", "mm-maml", "supervised")
-IN_FULL = ("medimeta-table4", "fully-supervised")
+IN_FULL = ("medimeta-table4", "fully-supervised", "medimeta-fsl")
 IN_PART = ("medimeta-table4-short", "disjoint", "quick")
 
 
 def points_of(preset: str) -> tuple[ComparedPoint, ...]:
     """The points of a preset, as if weights were given."""
-    weights = "" if preset == "quick" else "there"
+    weights = "" if preset in ("quick", "medimeta-fsl") else "there"
     values = {"preset": preset, "data": {"folder": "there"}, "model": {"weights": weights}}
     return compared_with_publication(experiment_from_values(values), ROWS)
 
@@ -29,7 +29,8 @@ def rendered() -> str:
     parts = []
     for preset in IN_FULL:
         experiment = experiment_from_values({"preset": preset, "data": {"folder": "there"}})
-        text = f"`{preset}`, with {publication_of(experiment).name} (with `model.weights` given):"
+        beside = "" if experiment.model.has_weights else " (with `model.weights` given)"
+        text = f"`{preset}`, with {publication_of(experiment).name}{beside}:"
         parts.append(f"{text}\n\n{_table(points_of(preset))}")
     usual = points_of("medimeta-table4")
     for preset in IN_PART:

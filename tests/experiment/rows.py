@@ -14,7 +14,7 @@ from torchcross.experiment.rows.training_setup import training_setup
 from torchcross.text import TextVectors
 
 OF_TEXTS = {"text", "text+logistic"}
-ON_FEATURES = {"ncm", "simpleshot", "probe", "logistic", "logistic-mean", *OF_TEXTS}
+ON_FEATURES = {"ncm", "simpleshot", "probe", "fixed-probe", "logistic", "logistic-mean", *OF_TEXTS}
 TEXTS = TextVectors({"hole": torch.ones(conv4(4, in_channels=1).num_features)})
 UNTRAINED = {"scratch", *ON_FEATURES, "image-statistics", "im-pt", "fine-tuned-grid"}
 EPISODIC = {

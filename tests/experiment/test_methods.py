@@ -49,6 +49,7 @@ def test_every_row_is_of_one_kind():
         "ncm",
         "simpleshot",
         "probe",
+        "fixed-probe",
         "logistic",
         "logistic-mean",
         "text",

@@ -63,6 +63,7 @@ EVALUATION = {
     "episodes": 100,
     "queries": 10,
     "query": "balanced",
+    "support": "balanced",
     "min_images": 50,
     "filter_binary": False,
     "disjoint": False,
@@ -202,6 +203,7 @@ def test_versions_count_from_one():
         "medimeta-table4": 2,
         "medimeta-table4-short": 1,
         "disjoint": 2,
+        "medimeta-fsl": 1,
         "fully-supervised": 2,
         "quick": 1,
     }
@@ -239,7 +241,8 @@ def test_what_earlier_runs_had_no_settings_for_is_filled_in():
     del before["preset_version"], before["meta"]["augment"], before["pretraining"]["heads"]
     before["model"] = {"backbone": "conv4", "options": {"channels": 4}, "weights": ""}
     filled = with_earlier_values(before)
-    assert filled == {**now, "model": {"backbone": {"name": "conv4", "channels": 4}, "weights": ""}}
+    model = {"backbone": {"name": "conv4", "channels": 4}, "weights": "", "backbones": []}
+    assert filled == {**now, "model": model}
 
 
 def test_a_run_of_before_there_were_threads_goes_on_with_those_of_torch(tmp_path):

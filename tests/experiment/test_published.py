@@ -19,11 +19,14 @@ from torchcross.experiment import (
 from torchcross.experiment.settings.listing import settings
 from torchcross.experiment.settings.protocol_points import AnyFile, OneOf
 from torchcross.experiment.settings.published import compared_with_publication, weights_cautions
+from torchcross.experiment.settings.published_fsl import FEW_SHOT_STUDY, PUBLISHED_BACKBONES
 from torchcross.experiment.settings.published_table3 import TABLE_3
 from torchcross.experiment.settings.published_table4 import TABLE_4
+from torchcross.experiment.settings.row_settings import experiments_by_backbone
 from torchcross.training import read_log
 
-POINTS = [*TABLE_4.points, *TABLE_3.points]
+POINTS = [*TABLE_4.points, *TABLE_3.points, *FEW_SHOT_STUDY.points]
+OF_TABLES = [name for name in PRESETS if name != "medimeta-fsl"]
 
 
 def experiment_of(preset, weights="there", **changes):
@@ -66,7 +69,7 @@ def test_what_is_not_as_published_is_said():
     ]
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", OF_TABLES)
 def test_the_settings_of_the_table_make_it_as_published(preset):
     """What is left then is what no setting decides."""
     experiment = experiment_of(preset, weights="")
@@ -108,7 +111,7 @@ def test_another_value_is_another_point():
     assert here("mm-maml: inner loop", **own) == "`meta.inner_lr = 0.5`"
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", OF_TABLES)
 def test_rows_without_their_weights_are_named(preset):
     assert weights_cautions(experiment_of(preset)) == []
     (caution,) = weights_cautions(experiment_of(preset, weights="")) or [""]
@@ -191,3 +194,62 @@ def test_one_epoch_on_a_tiny_collection(preset, tmp_path):
         assert summary["steps"] == epochs[summary["algorithm"]]
         validated = [row[0] for row in read_log(training) if row[4] is not None]
         assert validated == [summary["steps"]], "once an epoch"
+
+
+# -- the study of foundation models ----------------------------------------------------------------
+
+
+def study(**changes):
+    values = {"preset": "medimeta-fsl", "data": {"folder": "there"}}
+    return experiment_from_values(values, changes)
+
+
+def here(experiment, point):
+    points = compared_with_publication(experiment)
+    (words,) = [each.here for each in points if each.point == point]
+    return words
+
+
+def test_the_study_is_as_published_where_its_questionable_parts_are_asked_for():
+    as_published = study(
+        **{
+            "algorithms": ["fixed-probe"],
+            "model.normalisation": "imagenet",
+            "model.backbones": [f"hf:{name}" for name in PUBLISHED_BACKBONES],
+        }
+    )
+    others = [each for each in compared_with_publication(as_published) if not each.is_as_published]
+    assert [each.point for each in others] == [
+        *("images", "episodes of a target", "choice of rate and steps")
+    ]
+    assert all(own.model.normalisation == "imagenet" for own in _by_backbone(as_published))
+
+
+def _by_backbone(experiment):
+    return experiments_by_backbone(experiment).values()
+
+
+def test_what_the_preset_decides_otherwise_is_said():
+    experiment = study()
+    assert "logistic-mean" in here(experiment, "choice of rate and steps")
+    assert here(experiment, "head").startswith('`algorithms = ["ncm"')
+    assert "its weights want" in here(experiment, "normalisation")
+    assert here(experiment, "backbones") == "4 of these (`model.backbones`)"
+    mixed = study(**{"model.backbones": ["hf:microsoft/resnet-18@main", "conv4"]})
+    assert here(mixed, "backbones") == "1 of these, and conv4 (`model.backbones`)"
+    assert here(mixed, "features") == "conv4: the features of its own library"
+    assert here(study(shots=[1, 5]), "shots") == "`shots = [1, 5]`"
+
+
+def test_backbones_of_random_values_are_named():
+    assert weights_cautions(study()) == []
+    (caution,) = weights_cautions(study(**{"model.backbones": ["hf:microsoft/resnet-18", "conv4"]}))
+    assert caution.startswith("conv4: random initial values")
+    (caution,) = weights_cautions(study(**{"model.backbone": "conv4"}))
+    assert caution.startswith("conv4: random")
+
+
+def test_weights_of_one_backbone_take_the_place_of_those_of_the_preset():
+    model = study(**{"model.weights": "there", "model.backbone": "conv4"}).model
+    assert (model.labels, model.weights, model.backbone.name) == ((), "there", "conv4")
+    assert study(**{"model.weights": "there"}).model.backbone.name == "resnet18"

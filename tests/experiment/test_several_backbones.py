@@ -6,12 +6,15 @@ import json
 import pytest
 import torch
 
+from medimeta_adapter.synthetic import generate
+from tests.command_line import run
 from tests.experiment.conftest import toy_experiment
 from torchcross import backbones
 from torchcross.cli.experiment_flags import add_flags, experiment_of
 from torchcross.errors import InputError
 from torchcross.experiment import (
     BackboneSettings,
+    RunFolder,
     experiment_from_values,
     read_experiment,
     run_experiment,
@@ -283,3 +286,22 @@ def test_the_weights_of_each_backbone_are_recorded(tmp_path, collection):
     weights = folder.plain("provenance.json")["weights"]
     assert list(weights) == ["small"]
     assert weights["small"]["file"] == "w.pth"
+
+
+def test_the_preset_of_the_study_runs_as_it_is_typed(capsys, tmp_path, monkeypatch):
+    generate(tmp_path / "data", scale="tiny", size=16, only=["oct", "bus"])
+    monkeypatch.chdir(tmp_path)
+    typed = "run --data data --preset medimeta-fsl --shots 1,2 --backbones conv4,resnet18 --jobs 1"
+    small = [
+        *("--episodes", "2", "--set", "evaluation.queries=2", "--set", "evaluation.min_images=8"),
+        *("--out", "run", "--quiet"),
+    ]
+    status, out, err = run(capsys, *typed.split(), *small)
+    assert (status, err) == (0, "")
+    assert "| logistic-mean @ resnet18, 2 shots |" in out
+    folder = RunFolder("run")
+    assert len(folder.algorithms) == 8
+    protocol = folder.plain("protocol.json")
+    assert protocol["published"]["publication"].startswith("the few-shot study")
+    assert "1 of these" not in str(protocol["published"])
+    assert 'id="backbones"' in (tmp_path / "run" / "report.html").read_text()

@@ -37,14 +37,17 @@ def with_single_backbone(values: Mapping[str, Any]) -> dict[str, Any]:
 def keep_one_choice_of_backbones(
     merged: dict[str, Any], layers: Sequence[Mapping[str, Any]]
 ) -> None:
-    """The last layer that names one backbone, or several, wins over those before it."""
+    """The last layer that names one backbone, or several, wins over those before it.
+
+    The first layer is the preset: its list gives way to weights of one backbone, too.
+    """
     is_list, last = False, -1
     for place, layer in enumerate(layers):
         model = _model_of(layer)
         if model.get("backbones"):
             _refuse_both(model)
             is_list, last = True, place
-        elif model.get("backbone"):
+        elif model.get("backbone") or (model.get("weights") and last == 0):
             is_list, last = False, place
     if last < 0 or not isinstance(merged.get("model"), Mapping):
         return

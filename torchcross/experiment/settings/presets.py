@@ -17,6 +17,13 @@ statistics of the support set alone, so no query image says anything about anoth
 of the target's domain leaves the sources; and three training seeds show how much a result owes to
 one training. Its budgets are short.
 
+`medimeta-fsl`: the study of foundation models on few shots by the authors of MedIMeta (Woerner and
+Baumgartner 2024, arXiv 2408.08058): pretrained backbones x heads x ten numbers of shots. Its
+questionable choices are decided the other way, and each is one word away: backbones see images as
+their weights want them (`model.normalisation = "imagenet"`: all alike, as published), and heads
+converge (`--algorithms fixed-probe`: 150 small steps, as published). The study has 16 backbones;
+the preset has four of them, each of another kind, and `model.backbones` gives others.
+
 `fully-supervised`: what many labels give (Table 3). Training on a task's own train split from
 `model.weights`, stopped by its validation split, scored on its test split. Its shots are
 "all", and it has one "episode", the test split.
@@ -98,6 +105,20 @@ PRESETS: Mapping[str, Values] = {
     "disjoint": {
         "seeds": [0, 1, 2],
         "evaluation": {"disjoint": True, "adaptation": "own", "norm": "support"},
+    },
+    "medimeta-fsl": {
+        "algorithms": ["ncm", "simpleshot", "logistic", "logistic-mean"],
+        "shots": [1, 2, 3, 5, 7, 10, 15, 20, 25, 30],
+        "data": {"channels": 3},
+        "model": {
+            "backbones": [
+                {"name": "hf:microsoft/resnet-50"},
+                {"name": "hf:google/vit-base-patch16-224"},
+                {"name": "hf:openai/clip-vit-base-patch16"},
+                {"name": "hf:facebook/dinov2-base", "image_size": 224},
+            ]
+        },
+        "evaluation": {"episodes": 100, "queries": 10, "filter_binary": False},
     },
     "fully-supervised": {
         "algorithms": ["supervised"],

@@ -14,6 +14,7 @@ from torchcross.experiment.settings.protocol_points import (
     ProtocolPoint,
     Publication,
 )
+from torchcross.experiment.settings.published_fsl import FEW_SHOT_STUDY
 from torchcross.experiment.settings.published_table3 import TABLE_3
 from torchcross.experiment.settings.published_table4 import TABLE_4
 from torchcross.experiment.settings.row_settings import experiment_of_row
@@ -22,6 +23,7 @@ from torchcross.experiment.settings.schema import Experiment
 STAND_FOR_A_PUBLICATION = ("medimeta-table4", "medimeta-table4-short", "fully-supervised")
 """The presets whose numbers are meant to be compared with published ones."""
 
+FEW_SHOT_PRESET = "medimeta-fsl"
 AS_PUBLISHED = "as published"
 _NO_SETTING = "none"
 
@@ -42,6 +44,8 @@ class ComparedPoint:
 
 def publication_of(experiment: Experiment) -> Publication:
     """What an experiment is compared with."""
+    if experiment.preset == FEW_SHOT_PRESET:
+        return FEW_SHOT_STUDY
     return TABLE_3 if set(experiment.algorithms) == {"supervised"} else TABLE_4
 
 
@@ -65,6 +69,8 @@ def published_part(experiment: Experiment) -> dict[str, Any]:
 
 def weights_cautions(experiment: Experiment) -> list[str]:
     """Where a preset stands for a publication whose rows start from other weights."""
+    if experiment.preset == FEW_SHOT_PRESET:
+        return _random_backbones(experiment)
     rows = _rows_without_weights(experiment)
     if experiment.preset not in STAND_FOR_A_PUBLICATION or not rows:
         return []
@@ -72,6 +78,21 @@ def weights_cautions(experiment: Experiment) -> list[str]:
     return [
         f"{', '.join(rows)} {verb} from random initial values, and as published from ImageNet"
         " weights; give these as model.weights to compare with the publication"
+    ]
+
+
+def _random_backbones(experiment: Experiment) -> list[str]:
+    """Where backbones of a study of pretrained ones have random values."""
+    model = experiment.model
+    labels = model.labels or ("",)
+    names = [
+        label or model.backbone.name for label in labels if not model.of_label(label).has_weights
+    ]
+    if not names:
+        return []
+    return [
+        f"{', '.join(names)}: random initial values, and as published every backbone is pretrained;"
+        " give an address (hf:NAME), or weights"
     ]
 
 
