@@ -64,6 +64,7 @@ EVALUATION = {
     "queries": 10,
     "query": "balanced",
     "support": "balanced",
+    "temperature": "none",
     "min_images": 50,
     "filter_binary": False,
     "disjoint": False,
