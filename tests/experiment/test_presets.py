@@ -75,7 +75,6 @@ EVALUATION = {
     "inner_steps": 0,
     "C": 10.0,
     "features": "float32",
-    "support": "balanced",
     "norm": "running",
     "seed": 0,
 }
