@@ -148,6 +148,7 @@ def test_cosines_do_not_see_lengths():
         "centred",
         "linear-mean",
         "constant",
+        "text",
         *LOGISTIC_FORMS.values(),
     }
 
