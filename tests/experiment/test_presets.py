@@ -74,7 +74,6 @@ EVALUATION = {
     "lr": 1e-3,
     "inner_steps": 0,
     "C": 10.0,
-    "temperature": "none",
     "features": "float32",
     "norm": "running",
     "seed": 0,
