@@ -110,12 +110,8 @@ class Network:
         *inputs: Any,
         step: int = 0,
         masks: dict[str, Tensor] | None = None,
-        channels_last: bool | None = None,
     ) -> tuple[Any, Buffers]:
-        """A forward of the support set after `step` updates: (output, new buffers).
-
-        For `channels_last` see `run`.
-        """
+        """A forward of the support set after `step` updates: (output, new buffers)."""
         if observer := current_observer():
             return observer(SupportCall(self, params, buffers, inputs, step))
         frame = ForwardFrame(
@@ -128,15 +124,7 @@ class Network:
             masks=masks or {},
             mask_row=step,
         )
-        return self.run(params, frame, inputs, channels_last=channels_last)
-
-    def may_put_channels_last(self, params: Params, buffers: Buffers, *inputs: Any) -> bool:
-        """Whether channels may be last in forwards of such inputs: the check of `run`, made on a
-        few samples for forwards of many.
-        """
-        frame = ForwardFrame(source=self.policy.support, buffers=buffers, fast=self.fast)
-        first_use = FirstUse(self.run, self.module, self._current_copies())
-        return first_use.layout(params, frame, inputs)
+        return self.run(params, frame, inputs)
 
     def statistics(
         self, params: Params, buffers: Buffers, *inputs: Any, step: int = 0
