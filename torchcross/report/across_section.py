@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import isfinite
 
-from torchcross.report.html import TableCell, TableColumn, note, sortable_table, warning
+from torchcross.report.html import TableCell, TableColumn, note, warning
 from torchcross.report.markup import Markup, element, join
 from torchcross.report.numbers import Notation, shots_title
+from torchcross.report.pair_tables import pair_table
 from torchcross.report.rank_diagram import rank_diagram
 from torchcross.report.summary import Summary
 from torchcross.statistics import Across, TargetPair
@@ -75,7 +76,7 @@ def _pairs(across: Across, notation: Notation) -> list[Markup]:
     if across.margin is not None:
         names += ["P(first higher)", "P(equivalent)", "P(second higher)"]
     columns = [TableColumn("pair"), *(TableColumn(name, is_number=True) for name in names)]
-    rows = [_pair_row(pair, notation) for pair in across.pairs]
+    rows = [((pair.first, pair.second), _pair_row(pair, notation)) for pair in across.pairs]
     of_what = f" of {notation.title}" if notation.title else ""
     exact = ", exact" if all(pair.wilcoxon.method == "exact" for pair in across.pairs) else ""
     caption = (
@@ -90,8 +91,9 @@ def _pairs(across: Across, notation: Notation) -> list[Markup]:
             f" {margin} apart, and P(equivalent) is the probability that this is the most frequent"
             " case. A p that is not small does not show equivalence."
         )
-    table = sortable_table(caption, columns, rows)
-    return [table, element("p", legend, class_="legend")]
+    best = across.algorithms[across.ranks.index(min(across.ranks))]
+    table = pair_table(caption, columns, rows, best)
+    return [*table, element("p", legend, class_="legend")]
 
 
 def _pair_row(pair: TargetPair, notation: Notation) -> list[TableCell | str]:

@@ -7,7 +7,7 @@ from math import isfinite, nan
 
 from torchcross._kit.counts import count_text
 from torchcross.errors import InputError
-from torchcross.metrics.reference_values import CHANCE
+from torchcross.metrics.reference_values import CHANCE, lower_is_better
 from torchcross.records import Records
 from torchcross.report.html import (
     TableCell,
@@ -19,6 +19,7 @@ from torchcross.report.html import (
 )
 from torchcross.report.markup import Markup, element, join
 from torchcross.report.numbers import Notation, shots_title
+from torchcross.report.pair_tables import pair_table
 from torchcross.report.profile_plot import ProfileLine, profile_plot
 from torchcross.report.summary import Chance, Summary
 from torchcross.statistics import AcrossRuns, across_runs
@@ -63,7 +64,7 @@ def _parts(
     if across.rows:
         yield _algorithms(across, summary.notation)
     if across.improvements:
-        yield _improvements(across)
+        yield from _improvements(across)
     if across.rows:
         yield _profiles(across, summary, series, levels)
 
@@ -82,15 +83,18 @@ def _algorithms(across: AcrossRuns, notation: Notation) -> Markup:
     return sortable_table(f"{of_what}{_place(across)}", columns, rows)
 
 
-def _improvements(across: AcrossRuns) -> Markup:
+def _improvements(across: AcrossRuns) -> list[Markup]:
     names = ("P(first better)", "from", "to")
     columns = [TableColumn("pair"), *(TableColumn(name, is_number=True) for name in names)]
-    rows: list[list[TableCell | str]] = []
+    rows: list[tuple[tuple[str, str], list[TableCell | str]]] = []
     for each in across.improvements:
         bounds = (each.interval.mean, each.interval.low, each.interval.high)
         cells = [TableCell(f"{bound:.2f}" if isfinite(bound) else "—", bound) for bound in bounds]
-        rows.append([f"{each.first} against {each.second}", *cells])
-    return sortable_table(f"Probability of improvement, {_place(across)}", columns, rows)
+        pair = (each.first, each.second)
+        rows.append((pair, [f"{each.first} against {each.second}", *cells]))
+    sign = -1 if lower_is_better(across.metric) else 1
+    best = max(across.rows, key=lambda row: sign * row.iqm.mean).algorithm if across.rows else ""
+    return pair_table(f"Probability of improvement, {_place(across)}", columns, rows, best)
 
 
 def _place(across: AcrossRuns) -> str:
