@@ -54,10 +54,13 @@ demo: $(READY)  ## the main job on made-up data: six domains left out in turn, a
 	$(BIN)/torchcross data synth --scale small --resume --out data/synthetic
 	$(BIN)/torchcross run docs/examples/demo.toml --out runs/demo
 
-real: $(READY)  ## the same on real open images with ImageNet weights; fetches about 210 MB, takes half an hour
+real: $(READY)  ## ImageNet backbones x heads x shots on real open images, and fine-tuning; fetches about 330 MB
 	$(BIN)/torchcross data fetch open --out data/open --only open_chest_xray open_ct_patches open_solar_cells open_molecules open_photographs
-	$(BIN)/torchcross weights fetch mobilenet_v2 --out data/weights
+	for name in mobilenet_v2 efficientnet_lite0 resnet50_keras; do \
+	  $(BIN)/torchcross weights fetch $$name --out data/weights || exit 1; done
 	$(BIN)/torchcross run docs/examples/real.toml --out runs/real
+	$(BIN)/torchcross run docs/examples/fine_tuned.toml --out runs/fine_tuned
+	$(BIN)/torchcross compare runs/real runs/fine_tuned --out runs/real_compared
 
 # No time of its own: pytest says it in its closing line, which stays the last one.
 test: $(READY)  ## run all tests (those of `make docs` are among them)

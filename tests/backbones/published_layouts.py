@@ -44,6 +44,26 @@ def mobilenet_v2() -> Layout:
     return {name: tuple(map(int, shape.split("x"))) if shape else () for name, shape in pairs}
 
 
+def efficientnet_lite0() -> Layout:
+    """As in efficientnet-lite0-57934424.pth, from Table 1 of the paper."""
+    layout: Layout = {"_conv_stem.weight": (32, 3, 3, 3), **dict(norm("_bn0", 32))}
+    inputs, number = 32, 0
+    stages = ((16, 1, 3), (24, 2, 3), (40, 2, 5), (80, 3, 3), (112, 3, 5), (192, 4, 5), (320, 1, 3))
+    for outputs, blocks, kernel in stages:
+        for _ in range(blocks):
+            at, hidden = f"_blocks.{number}", inputs * (6 if number else 1)
+            if number:
+                layout[f"{at}._expand_conv.weight"] = (hidden, inputs, 1, 1)
+                layout.update(norm(f"{at}._bn0", hidden))
+            layout[f"{at}._depthwise_conv.weight"] = (hidden, 1, kernel, kernel)
+            layout.update(norm(f"{at}._bn1", hidden))
+            layout[f"{at}._project_conv.weight"] = (outputs, hidden, 1, 1)
+            layout.update(norm(f"{at}._bn2", outputs))
+            inputs, number = outputs, number + 1
+    layout |= {"_conv_head.weight": (1280, 320, 1, 1), **dict(norm("_bn1", 1280))}
+    return {**layout, "_fc.weight": (1000, 1280), "_fc.bias": (1000,)}
+
+
 def vit_b_16() -> Layout:
     layout: Layout = {
         "class_token": (1, 1, 768),

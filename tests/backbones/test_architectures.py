@@ -19,6 +19,8 @@ def on_meta(name):
     with torch.device("meta"):
         if name == "mobilenet_v2":
             return backbones.mobilenet.MobileNetV2(width=1.0, **CHANNELS)
+        if name == "efficientnet_lite0":
+            return backbones.efficientnet_lite.EfficientNetLite(**CHANNELS)
         if name == "vit_b_16":
             return ViT(**VIT_B_16, mlp_width=3072, pooling="token", **CHANNELS)
         kind, depths = published_layouts.RESNETS[name]
@@ -29,6 +31,7 @@ def on_meta(name):
 LAYOUTS = {
     **{name: published_layouts.resnet(name) for name in published_layouts.RESNETS},
     "mobilenet_v2": published_layouts.mobilenet_v2(),
+    "efficientnet_lite0": published_layouts.efficientnet_lite0(),
     "vit_b_16": published_layouts.vit_b_16(),
 }
 
@@ -39,7 +42,7 @@ def test_names_shapes_and_order_are_torchvisions(name):
     theirs = {
         entry: shape
         for entry, shape in LAYOUTS[name].items()
-        if not entry.startswith(("fc.", "classifier.", "heads."))
+        if not entry.startswith(("fc.", "_fc.", "classifier.", "heads."))
     }
     assert ours == theirs
     assert [entry for entry in ours if "downsample" not in entry] == [
@@ -54,6 +57,7 @@ def test_names_shapes_and_order_are_torchvisions(name):
         ("resnet34", 21_797_672, 512),
         ("resnet50", 25_557_032, 2048),
         ("mobilenet_v2", 3_504_872, 1280),
+        ("efficientnet_lite0", 4_652_008, 1280),
         ("vit_b_16", 86_567_656, 768),
     ],
 )

@@ -31,6 +31,7 @@ OPTIONS = [
     ("resnet34", {"in_channels": 1}),
     ("resnet50_keras", {"norm_eps": 1.001e-5}),
     ("mobilenet_v2", {"width": 0.25, "in_channels": 4}),
+    ("efficientnet_lite0", {"in_channels": 4}),
     (
         "small_vit",
         {"image_size": 32, "width": 24, "depth": 1, "heads": 2, "mlp_width": 10, "pooling": "mean"},

@@ -1,5 +1,7 @@
 """The networks written out from their papers' tables over a state dict, against the modules."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,11 +19,11 @@ class Entries:
     def conv(self, x, name, **options):
         return F.conv2d(x, self.of[f"{name}.weight"], **options)
 
-    def norm(self, x, name):
+    def norm(self, x, name, eps=1e-5):
         parts = (
             self.of[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
         )
-        return F.batch_norm(x, *parts, eps=1e-5)
+        return F.batch_norm(x, *parts, eps=eps)
 
 
 def resnet18(module, x):
@@ -54,8 +56,44 @@ def mobilenet_v2(module, x):
     return net.norm(net.conv(x, "features.18.0"), "features.18.1").clamp(0, 6).mean((2, 3))
 
 
+def padded(x, kernel, stride):
+    """As TensorFlow pads for ceil(side / stride) outputs: what is odd goes right and below."""
+    sides = []
+    for side in (x.shape[-1], x.shape[-2]):
+        whole = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+        sides += [whole // 2, whole - whole // 2]
+    return F.pad(x, sides)
+
+
+def efficientnet_lite0(module, x):
+    net = Entries(module)
+
+    def unit(x, conv, norm, **options):
+        return net.norm(net.conv(x, conv, **options), norm, eps=1e-3).clamp(0, 6)
+
+    x = unit(padded(x, 3, 2), "_conv_stem", "_bn0", stride=2)
+    strided, wide = {1, 3, 5, 11}, {3, 4, 8, 9, 10, 11, 12, 13, 14}
+    added = {2, 4, 6, 7, 9, 10, 12, 13, 14}
+    for at in range(16):
+        name, y = f"_blocks.{at}", x
+        if at > 0:
+            y = unit(y, f"{name}._expand_conv", f"{name}._bn0")
+        stride, kernel = 2 if at in strided else 1, 5 if at in wide else 3
+        options = {"stride": stride, "groups": y.shape[1]}
+        filtered = padded(y, kernel, stride)
+        y = unit(filtered, f"{name}._depthwise_conv", f"{name}._bn1", **options)
+        y = net.norm(net.conv(y, f"{name}._project_conv"), f"{name}._bn2", eps=1e-3)
+        x = x + y if at in added else y
+    return unit(x, "_conv_head", "_bn1").mean((2, 3))
+
+
 @pytest.mark.parametrize(
-    ("make", "reference"), [(backbones.resnet18, resnet18), (backbones.mobilenet_v2, mobilenet_v2)]
+    ("make", "reference"),
+    [
+        (backbones.resnet18, resnet18),
+        (backbones.mobilenet_v2, mobilenet_v2),
+        (backbones.efficientnet_lite0, efficientnet_lite0),
+    ],
 )
 def test_the_module_is_the_network_of_the_paper(make, reference):
     module = make().double()

@@ -24,6 +24,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     torch.save(backbones.mobilenet_v2(width=0.1, seed=3).state_dict(), tmp_path / "small.pth")
     contents = {
         "mobilenet_v2": [(tmp_path / "small.pth").read_bytes()],
+        "efficientnet_lite0": [b"another file"],
         "resnet50_keras": [f"part {n}".encode() for n in range(26)],
     }
     registry, files = {}, []

@@ -7,6 +7,7 @@ from torchcross.backbones.base import Backbone, BackboneSpec
 from torchcross.backbones.batch_norm_removal import without_batch_norm
 from torchcross.backbones.build import build
 from torchcross.backbones.conv4 import conv4
+from torchcross.backbones.efficientnet_lite import efficientnet_lite0
 from torchcross.backbones.image_statistics import STATISTICS, image_statistics
 from torchcross.backbones.mobilenet import mobilenet_v2
 from torchcross.backbones.open_clip_models import from_open_clip
@@ -30,6 +31,7 @@ __all__ = [
     "as_backbone",
     "build",
     "conv4",
+    "efficientnet_lite0",
     "from_address",
     "from_open_clip",
     "from_timm",

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchcross._kit.suggestions import unknown_name
 from torchcross.backbones.base import Backbone, BackboneSpec, attach
 from torchcross.backbones.conv4 import conv4
+from torchcross.backbones.efficientnet_lite import efficientnet_lite0
 from torchcross.backbones.image_statistics import image_statistics
 from torchcross.backbones.initial_values import Seed
 from torchcross.backbones.mobilenet import mobilenet_v2
@@ -31,6 +32,7 @@ CONSTRUCTORS: dict[str, Callable[..., Backbone]] = {
     "from_torchvision": from_torchvision,
     "from_transformers": from_transformers,
     "image_statistics": image_statistics,
+    "efficientnet_lite0": efficientnet_lite0,
     "mobilenet_v2": mobilenet_v2,
     "resnet18": resnet18,
     "resnet34": resnet34,

