@@ -94,7 +94,8 @@ def test_every_row_of_a_table_has_its_policy() -> None:
         found = told(algorithms=names, **{"evaluation.adaptation": way, "model.weights": "file"})
         (text,) = [text for name, text in found.items() if name.startswith("BatchNorm")]
         assert all(name in text for name in names)
-        assert "`frozen` (ncm, simpleshot, probe, fixed-probe, logistic, logistic-mean): running" in text
+        frozen = "ncm, simpleshot, probe, fixed-probe, logistic, logistic-mean, text, text+logistic"
+        assert f"`frozen` ({frozen}): running" in text
 
 
 def test_the_page_of_a_run_tells_it(tmp_path: Path) -> None:
