@@ -32,7 +32,7 @@ from torchcross.report.summary import Summary, TargetTask
 from torchcross.statistics import Interval
 
 Cells = Mapping[int, Mapping[str, AxisCell]]
-_MOST_NAMES = 6
+_MOST_NAMES = 3
 _NAMES = ("backbone", "head")
 
 
@@ -95,7 +95,7 @@ def _best_table(summary: Summary, rows: Sequence[BackboneRow], cells: Cells) -> 
                         row.backbone or "—",
                         TableCell(_mean_text(summary, cell.interval), mean),
                         TableCell(_leads_text(cell), cell.leads),
-                        _list_text(leading_often(at)),
+                        _list_text(leading_often(at), len(at) - 1),
                         _ties_text(summary, shots, at),
                     ]
                 )
@@ -114,10 +114,13 @@ def _ties_text(summary: Summary, shots: int, cells: Mapping[str, AxisCell]) -> s
         return "—"
     if across.power_warnings:
         return f"{count_text(len(across.targets), 'targets')} can separate no pair"
-    return _list_text(ties_of(cells))
+    return _list_text(ties_of(cells), len(cells) - 1)
 
 
-def _list_text(names: Sequence[str]) -> str:
+def _list_text(names: Sequence[str], others: int) -> str:
+    """The first of them; a word where they are all others."""
+    if len(names) == others > _MOST_NAMES:
+        return f"all {others} others"
     more = len(names) - _MOST_NAMES
     end = f" and {more} more" if more > 0 else ""
     return f"{', '.join(names[:_MOST_NAMES])}{end}" if names else "none"
