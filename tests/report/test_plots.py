@@ -132,7 +132,7 @@ def test_a_strip_has_a_dot_per_defined_episode_and_its_mean() -> None:
     assert float(whisker.attrib["x1"]) < float(mark.attrib["cx"]) < float(whisker.attrib["x2"])
     text = "".join(ElementTree.fromstring(figure).itertext())
     assert "no defined value" in text
-    assert "a name that is muc…a name that is much too long" in text
+    assert "a name th… too longa name that is much too long" in text
     assert text.index("1 shot") < text.index("5 shots")
 
 

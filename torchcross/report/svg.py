@@ -102,10 +102,16 @@ def label(x: float, y: float, text: str, style: str, anchor: str) -> Markup:
 
 
 def shorten(text: str, length: int) -> Markup:
-    """The text, cut where it is too long for its place; pointing at it shows all of it."""
+    """The text without its middle where it is too long for its place; pointing at it shows all.
+
+    Both ends stay: rows of several backbones begin alike, or end alike.
+    """
     if len(text) <= length:
         return join([text])
-    return join([text[: length - 1] + "…", element("title", text)])
+    first = length // 2
+    return join(
+        [f"{text[:first]}…{text[len(text) - (length - 1 - first) :]}", element("title", text)]
+    )
 
 
 def line_path(points: Sequence[tuple[float, float]], series: int) -> Markup:
