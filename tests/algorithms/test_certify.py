@@ -38,7 +38,10 @@ from torchcross.testing.surroundings import generators_left_alone
 FIRST_ORDER = ("maml-first-order", "fine-tune", "fine-tune-proto", "fine-tune-logistic")
 CLAIMS = {**dict.fromkeys((*FIRST_ORDER, "linear-probe"), 1), "reptile": None}
 NOT_BY_DIFFERENCES = (*CLAIMS, "imaml")
-NO_INNER_LOOP = ("reptile", "protonet", "ridge", "logistic", "simple-shot", "image-statistics")
+NO_INNER_LOOP = (
+    *("reptile", "protonet", "ridge", "logistic", "simple-shot", "image-statistics"),
+    "text",
+)
 
 
 class TenthTooMuch(torch.autograd.Function):

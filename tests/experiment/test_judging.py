@@ -214,6 +214,7 @@ def test_a_target_is_asked_for_the_published_episodes(collection, tmp_path, monk
         assert source is collection.made["shape"], "all splits together"
         assert given == {
             "shots": 5,
+            "support": "balanced",
             "queries": 10,
             "query": "balanced",
             "min_samples": 50,
@@ -247,6 +248,8 @@ def test_disjoint_episodes_are_asked_for_as_many_as_are_scored(collection, tmp_p
         "shots": [1],
         "evaluation.disjoint": True,
         "evaluation.seed": 7,
+        # Features have a sampler of their own.
+        "evaluation.features": "none",
     }
     assert run_experiment(quick(algorithms=["ncm"], **chosen), tmp_path / "run").complete
     assert [(given["disjoint"], given["seed"]) for given in asked] == [(3, 7)] * 2

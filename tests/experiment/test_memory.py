@@ -50,18 +50,27 @@ def run(folder, episodes, **more):
 @pytest.mark.usefixtures("collection")
 @pytest.mark.parametrize("disjoint", [False, True])
 def test_images_of_episodes_are_let_go(alive, tmp_path, disjoint):
+    settings = {"evaluation.disjoint": disjoint, "evaluation.features": "none"}
     peaks = []
     gc.disable()
     try:
         for episodes in (FEW, 2 * FEW):
             alive.clear()
-            run(tmp_path / str(episodes), episodes, **{"evaluation.disjoint": disjoint})
+            run(tmp_path / str(episodes), episodes, **settings)
             assert len(alive) == episodes
             peaks.append(max(alive))
     finally:
         gc.enable()
     # The one that is shown on the page, the one that is scored, and the next.
     assert peaks[0] == peaks[1] <= 6
+
+
+@pytest.mark.usefixtures("collection")
+def test_features_of_episodes_are_let_go_too(alive, tmp_path):
+    # 64 episodes of stored features are solved at once, of a support and a query each.
+    # Those before them go when the next ones are there.
+    run(tmp_path / "run", MANY)
+    assert 2 * 64 <= max(alive) <= 4 * 64 + 6 < 2 * MANY
 
 
 @pytest.mark.usefixtures("collection")

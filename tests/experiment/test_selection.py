@@ -10,7 +10,9 @@ from medimeta_adapter.format.dataset import MedIMetaDataset
 from medimeta_adapter.format.source import MedIMetaSource
 from medimeta_adapter.leave_out.collection import MedIMetaCollection
 from medimeta_adapter.synthetic import generate
+from tests.experiment.rows import saved
 from tests.experiment.small import prepare
+from torchcross.backbones import conv4
 from torchcross.experiment import METHODS, read_experiment, run_experiment
 from torchcross.experiment.run import training
 
@@ -131,7 +133,11 @@ def run(root, **changes):
 def test_training_reads_training_and_validation_splits_of_sources_alone(root, monkeypatch, name):
     guard = Guard(root / "data", (TARGET, *RELATED), monkeypatch)
     guard.guard_trainings(monkeypatch)
-    outcome = run(root, algorithms=[name], **{"data.source_tasks": "all", "meta.steps": 4})
+    changes = {"data.source_tasks": "all", "meta.steps": 4}
+    if METHODS[name].needs_weights:
+        changes["model.weights"] = saved(conv4(2, in_channels=1, seed=3), root)
+        changes["model.normalisation"] = "none"
+    outcome = run(root, algorithms=[name], **changes)
     assert outcome.complete, outcome.failures
     assert guard.times == 1
     assert len(outcome.records)

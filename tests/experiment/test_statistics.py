@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.experiment.conftest import toy_experiment
+from tests.experiment.rows import saved
 from torchcross.algorithms import MAML
 from torchcross.backbones import conv4
 from torchcross.data import Episodes, EpisodeSampler, toys
@@ -30,8 +31,8 @@ def met(monkeypatch):
     found = {}
     plain = workbench.adapter
 
-    def adapter(method, trained, told):
-        how = plain(method, trained, told)
+    def adapter(method, trained, told, *texts):
+        how = plain(method, trained, told, *texts)
         buffers = dict(how.backbone.named_buffers())
         found[method.name] = [
             torch.cat(
@@ -56,7 +57,10 @@ def run(folder, algorithms, **changes):
 
 @pytest.mark.usefixtures("collection")
 def test_no_meta_trained_row_meets_a_target_with_statistics_of_nothing(met, tmp_path):
-    run(tmp_path, ["scratch", *EPISODIC])
+    # One of them starts from weights; those that are trained have statistics of nothing too.
+    weights = saved(conv4(4, in_channels=1, seed=3), tmp_path)
+    changes = {"model.weights": weights, "model.normalisation": "none"}
+    run(tmp_path / "run", ["scratch", *EPISODIC], **changes)
     means, variances = met["scratch"]
     assert (means == 0).all()
     assert (variances == 1).all()
