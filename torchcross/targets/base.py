@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from math import nan
@@ -30,8 +30,8 @@ from torchcross.targets.checks import (
 )
 from torchcross.targets.classes import MissingValue, first_items, normalise_missing
 from torchcross.targets.head_layout import HeadLayout
+from torchcross.targets.label_coding import LabelCoding
 from torchcross.targets.labels import Codes, as_array
-from torchcross.targets.likelihood import Likelihood
 from torchcross.targets.objective import Objective, Prediction
 from torchcross.targets.padding import Padding
 from torchcross.targets.strata import Strata
@@ -41,7 +41,7 @@ _PER_CLASS = {"class_weights"}
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Target(ABC):
+class Target(LabelCoding):
     """The type of a label: its classes, its loss and metrics, its head, and what samplers count.
 
     Immutable, comparable, hashable and picklable. Encoded labels ("codes") are positions in
@@ -259,12 +259,6 @@ class Target(ABC):
         check_readable_codes(labels, len(self.values) - 1, self)
         return self.objective.loss(logits, labels, self, **dict(self.loss_options))
 
-    @abstractmethod
-    def answer_losses(
-        self, logits: Float[Tensor, "N {self.num_outputs}"], labels: Int64[Tensor, " N *L"]
-    ) -> Float[Tensor, "N A"]:
-        """The loss of each answer of each sample alone, 0 where it is missing."""
-
     def predict(self, logits: Float[Tensor, "N {self.num_outputs}"]) -> Prediction:
         """Logits -> probabilities, decisions, and the log-odds that samples are ranked by."""
         if (
@@ -280,66 +274,6 @@ class Target(ABC):
         return Prediction(
             objective.probabilities(logits), objective.decisions(logits), objective.scores(logits)
         )
-
-    @abstractmethod
-    def answer_probabilities(
-        self, logits: Float[Tensor, "N {self.num_outputs}"]
-    ) -> Float[Tensor, "N A C"]:
-        """The probability of each class of each answer; answers are independent of each other."""
-
-    @property
-    @abstractmethod
-    def num_prototypes(self) -> int:
-        """How many prototypes describe a support set."""
-
-    @property
-    @abstractmethod
-    def prototype_names(self) -> tuple[str | None, ...]:
-        """The class that each prototype stands for; None: for samples that lack a label."""
-
-    @abstractmethod
-    def prototype_strata(
-        self, labels: Int64[Tensor, " N *L"]
-    ) -> Float[Tensor, "N {self.num_prototypes}"]:
-        """Zeros and ones: which samples each prototype is the mean of."""
-
-    @abstractmethod
-    def prototype_logits(
-        self, scores: Float[Tensor, "N {self.num_prototypes}"]
-    ) -> Float[Tensor, "N {self.num_outputs}"]:
-        """One score per prototype (e.g. minus squared distance) -> logits of this target's loss."""
-
-    @abstractmethod
-    def regression_targets(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N R"]:
-        """What a least-squares head regresses on, 0 where the label is missing."""
-
-    @abstractmethod
-    def regression_logits(
-        self, outputs: Float[Tensor, "N R"]
-    ) -> Float[Tensor, "N {self.num_outputs}"]:
-        """Outputs of a least-squares head -> logits of this target's loss."""
-
-    @abstractmethod
-    def label_columns(self, codes: Codes) -> NDArray[np.float64]:
-        """Columns (N, R) of zeros and ones that say what a label is, NaN where it is missing.
-
-        Scores of a source regress them on its features.
-        """
-
-    @property
-    @abstractmethod
-    def likelihood(self) -> Likelihood:
-        """The convex likelihood that a converged linear head maximises."""
-
-    # -- supports without a class: see `torchcross.targets.succession` -----------------------------
-
-    @abstractmethod
-    def seen_classes(self, counts: Sequence[int]) -> tuple[int, ...]:
-        """The classes that a head can be fitted to; none where the support set has too few."""
-
-    @abstractmethod
-    def logits_of_all(self, logits: Float[Tensor, "N O"], counts: Sequence[int]) -> Tensor:
-        """Logits of `restrict(seen_classes(counts))`, or no column -> of all classes, float64."""
 
     # -- measuring ---------------------------------------------------------------------------------
 
