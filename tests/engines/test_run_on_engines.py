@@ -50,7 +50,7 @@ def trainings(root, place):
 
 
 def wait_for(condition, process, place):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while not (found := condition()):
         assert process.poll() is None, said(*place)
         assert time.monotonic() < deadline

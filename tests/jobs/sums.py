@@ -119,8 +119,12 @@ def runs_of(folder: Path) -> list[str]:
 def run_in_another_process(
     folder: str, delay: float, lease: float, numbers: int = 6, jobs: int = 1
 ) -> None:
-    """What a second `torchcross run` does."""
+    """What a second `torchcross run` does: it says what failed, and its exit status is 1 then."""
     from torchcross.jobs import LocalEngine, run_job
 
     job = Sums(folder, numbers=numbers, delay=delay)
-    run_job(job, folder, LocalEngine(jobs=jobs, cores=jobs), lease=lease)
+    result = run_job(job, folder, LocalEngine(jobs=jobs, cores=jobs), lease=lease)
+    if result.failures:
+        raise SystemExit(
+            "\n".join(f"{each.key}: {each.kind}: {each.reason}" for each in result.failures)
+        )
