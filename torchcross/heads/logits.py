@@ -33,7 +33,8 @@ def _linear_mean(target: Target, features: Tensor, params: dict[str, Tensor]) ->
 
     Weights are (members, rows, D), and features (N, members x D).
     """
-    parts = features.reshape(len(features), len(params[WEIGHT]), -1).unbind(-2)
+    # By chunks: an export must not fix the number of images.
+    parts = features.chunk(len(params[WEIGHT]), dim=-1)
     heads = zip(parts, params[WEIGHT], params[BIAS], strict=True)
     every = [target.answer_probabilities(target.head.logits(*one)) for one in heads]
     mean = torch.stack(every).mean(0)
