@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from torchcross._kit.user_files import read_user_file
 from torchcross.data import TaskSource
 from torchcross.errors import InputError
 from torchcross.experiment.data_formats import Collection, open_collection
 from torchcross.experiment.settings.model_settings import BackboneSettings
+from torchcross.experiment.settings.reading import read_toml
 from torchcross.experiment.settings.typed_values import section_of_values
 from torchcross.jobs import InlineEngine, JobEngine, JobFolder, job_engine_named
 from torchcross.jobs.engines.local import usable_cores
@@ -107,12 +106,7 @@ def read_study(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     Relative folders and files are looked for beside the TOML file.
     """
     path = Path(path)
-    try:
-        values = tomllib.loads(read_user_file(path).decode())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; give a TOML file") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from error
+    values = read_toml(path)
     _put_beside(values, path.parent)
     for name, value in (overrides or {}).items():
         section, _, last = name.rpartition(".")

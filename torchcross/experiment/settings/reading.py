@@ -37,13 +37,7 @@ def read_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     is a path in the backbone's address.
     """
     path = Path(path)
-    try:
-        values = tomllib.loads(read_user_file(path).decode())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; give a TOML file") from error
-    except (ValueError, RecursionError) as error:
-        # Not only TOML's and Unicode's errors: Python refuses numbers of thousands of digits.
-        raise InputError(f"{path} is not TOML: {error}") from error
+    values = read_toml(path)
     for section, name in _PATHS:
         part = values.get(section)
         if isinstance(part, dict) and isinstance(part.get(name), str) and part[name]:
@@ -80,6 +74,17 @@ def _beside(backbone: Any, folder: Path) -> Any:
     if isinstance(table.get("weights"), str) and table["weights"]:
         table["weights"] = str(folder / table["weights"])
     return table
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values of a TOML file that a user wrote."""
+    try:
+        return tomllib.loads(read_user_file(path).decode())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; give a TOML file") from error
+    except (ValueError, RecursionError) as error:
+        # Not only TOML's and Unicode's errors: Python refuses numbers of thousands of digits.
+        raise InputError(f"{path} is not TOML: {error}") from error
 
 
 def experiment_from_values(
