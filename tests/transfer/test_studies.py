@@ -14,7 +14,8 @@ import torch
 
 from tests.transfer.study_data import BACKBONE, FAST, images_of, sources, targets
 from torchcross import Task, TensorSource, transfer
-from torchcross.errors import InputError
+from torchcross.backbones import conv4
+from torchcross.errors import InfeasibleError, InputError
 from torchcross.jobs import LocalEngine
 from torchcross.targets import Binary
 from torchcross.transfer.studies import (
@@ -47,9 +48,6 @@ class EverySource:
 
     def overlap(self, source: str, target: str) -> str:
         return ""
-
-    def fingerprint(self) -> dict[str, str]:
-        return {"data": "1"}
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -131,6 +129,53 @@ def test_a_study_takes_further_sources_targets_and_seeds(made: Path, tmp_path: P
         run_study(replace(more, fine_tuning=replace(FAST, lr=0.01)), EverySource(), out)
 
 
+class OtherImages(EverySource):
+    """One dataset has another image."""
+
+    def open(self, name: str) -> TensorSource:
+        source = images_of(name)
+        if name != "shapes":
+            return source
+        images = source.images(range(60)).clone()
+        images[0] += 0.1
+        return TensorSource(images, source.labels, source.task, name=name)
+
+
+def test_other_data_under_the_same_names_is_refused(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(made, out)
+    before = files_of(out)
+    with pytest.raises(InputError, match="data shapes has other content"):
+        run_study(SETTINGS, OtherImages(), out)
+    assert files_of(out) == before
+
+
+def test_other_weights_under_the_same_name_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    options = {"folder": tmp_path / "out", "weights": {"mine": str(file)}, "scratch": False}
+    options["normalisation"] = "none"
+    target = {"grades": images_of("grades")}
+    torch.save(conv4(4, in_channels=1, seed=1).state_dict(), file)
+    content = file.read_bytes()
+    first = STUDY({}, target, **options).values
+    torch.save(conv4(4, in_channels=1, seed=2).state_dict(), file)
+    with pytest.raises(InputError, match="weights mine has other content"):
+        STUDY({}, target, **options)
+    moved = file.rename(tmp_path / "moved.pth")
+    moved.write_bytes(content)
+    again = STUDY({}, target, **{**options, "weights": {"mine": str(moved)}}).values
+    assert (first == again).all()
+    with pytest.raises(InputError, match="cannot be read"):
+        STUDY({}, target, **options)
+
+
+def test_a_metric_that_a_target_lacks_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    design = replace(SETTINGS.study, metric="qwk")
+    with pytest.raises(InputError, match="findings: no metric is called 'qwk'"):
+        run_study(replace(SETTINGS, study=design), EverySource(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_report_says_what_limits_it(made: Path) -> None:
     text = (made / "report.md").read_text(encoding="utf-8")
     assert "One training seed" in text
@@ -191,7 +236,7 @@ def test_bad_studies() -> None:
     with pytest.raises(InputError, match="different numbers of channels"):
         STUDY({"rgb": rgb}, {"grades": grey})
     few = TensorSource(grey.images(range(3)), torch.arange(3) % 2, Task("t", Binary(["n", "y"])))
-    with pytest.raises(InputError, match="too few for 2 folds"):
+    with pytest.raises(InfeasibleError, match="too few for 2 folds"):
         STUDY({}, {"few": few})
     with pytest.raises(InputError, match="no targets"):
         STUDY(sources(), {})

@@ -87,9 +87,6 @@ class CollectionData:
         reason = reasons.get(dataset, "")
         return "" if reason.startswith("source") else reason
 
-    def fingerprint(self) -> Mapping[str, str]:
-        return {"data format": self.format, "channels": str(self.channels)}
-
 
 @dataclass(frozen=True)
 class Study:
@@ -157,8 +154,9 @@ def _study_of(values: Mapping[str, Any]) -> Study:
         fine_tuning=file.fine_tuning,
         scores=file.scores,
     )
-    # A backbone that cannot be built is an error before anything is written.
-    starting_network(dict(settings.backbone), settings.channels, 0, "")
+    # A backbone that cannot be built or filled is an error before anything is written.
+    for weights in ("", *design.weights.values()):
+        starting_network(settings, 0, weights)
     return Study(settings, data, dict(file.engine))
 
 

@@ -19,9 +19,6 @@ class StudyData(Protocol):
     def overlap(self, source: str, target: str) -> str:
         """Why a source must not be learned from for a target; empty where nothing is known."""
 
-    def fingerprint(self) -> Mapping[str, str]:
-        """What decides results besides names."""
-
 
 @final
 class SourcesByName:
@@ -37,9 +34,6 @@ class SourcesByName:
 
     def overlap(self, source: str, target: str) -> str:
         return ""
-
-    def fingerprint(self) -> Mapping[str, str]:
-        return {f"data {name}": source.fingerprint() for name, source in self._sources.items()}
 
 
 def at_most(source: TaskSource, images: int, seed: int) -> TaskSource:

@@ -15,6 +15,7 @@ from torchcross.errors import InputError
 from torchcross.transfer.results import StudyCell, StudyResults
 from torchcross.transfer.similarity import TaskEmbedding
 from torchcross.transfer.source_target import SourceTargetTable
+from torchcross.transfer.studies.inputs import input_changes
 from torchcross.transfer.studies.job import write_record
 from torchcross.transfer.studies.settings import StudySettings
 from torchcross.transfer.studies.units import (
@@ -25,7 +26,13 @@ from torchcross.transfer.studies.units import (
 )
 
 STUDY: Final = "study.json"
-_LISTS: Final = ("sources", "targets", "seeds", "weights", "self_pairs", "metric")
+_MAY_CHANGE: Final = frozenset(
+    {
+        *(("study", name) for name in ("sources", "targets", "seeds", "self_pairs", "metric")),
+        # Their contents are inputs.
+        *(("study", "weights"), ("scores", "probe_weights")),
+    }
+)
 _ADVICE: Final = "remove it and run the study again: it is made anew"
 
 
@@ -35,13 +42,13 @@ class StudyFolder:
     def __init__(self, path: str | Path, settings: StudySettings) -> None:
         self.path, self.settings = Path(path), settings
 
-    def begin(self, data: Mapping[str, str]) -> None:
+    def begin(self, inputs: Mapping[str, str]) -> None:
         """Write what the study is; refuse a folder of another one.
 
         Sources, targets and seeds may be added: what is there is kept.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        now: dict[str, Any] = {"settings": plain_settings(self.settings), "data": dict(data)}
+        now: dict[str, Any] = {"settings": plain_settings(self.settings), "inputs": dict(inputs)}
         file = self.path / STUDY
         if file.is_file():
             before = read_record(file)
@@ -50,7 +57,7 @@ class StudyFolder:
                     f"{self.path} has another study: {'; '.join(changed)}. Give another folder, or"
                     " the settings and data of before"
                 )
-            now["data"] = {**before["data"], **now["data"]}
+            now["inputs"] = {**before["inputs"], **now["inputs"]}
         elif any(self.path.iterdir()):
             known = {"jobs"}
             if others := sorted(
@@ -134,13 +141,9 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
                 yield f"{section} was {old!r} and is {values!r}"
             continue
         for name, value in values.items():
-            if (section, name) not in {("study", each) for each in _LISTS} and (
-                old.get(name) != value
-            ):
+            if (section, name) not in _MAY_CHANGE and old.get(name) != value:
                 yield f"{section}.{name} was {old.get(name)!r} and is {value!r}"
-    for name, value in now["data"].items():
-        if before["data"].get(name, value) != value:
-            yield f"{name} has changed"
+    yield from input_changes(before["inputs"], now["inputs"])
 
 
 def read_record(path: Path) -> dict[str, Any]:

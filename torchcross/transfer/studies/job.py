@@ -19,13 +19,17 @@ from torchcross._kit.surroundings import installed_version, processor_kind
 from torchcross._kit.whole_files import write_whole
 from torchcross.algorithms import Supervised
 from torchcross.data import TaskSource
-from torchcross.errors import InputError
 from torchcross.jobs import Unit
 from torchcross.training.checkpoints import write_tensors
 from torchcross.training.trained_weights import load_trained
 from torchcross.transfer.similarity import noise_floor, task2vec
 from torchcross.transfer.studies.data import StudyData, at_most
-from torchcross.transfer.studies.overlaps import shared_images
+from torchcross.transfer.studies.inputs import (
+    fingerprint_inputs,
+    overlap_error,
+    probe_weights,
+)
+from torchcross.transfer.studies.overlaps import image_digests
 from torchcross.transfer.studies.pair import score_pair
 from torchcross.transfer.studies.settings import StudySettings
 from torchcross.transfer.studies.training import (
@@ -77,7 +81,7 @@ class StudyJob:
     def fingerprint(self) -> Mapping[str, str]:
         return {
             "study": identity_of(self.settings),
-            **self.data.fingerprint(),
+            **fingerprint_inputs(self.settings, self.data),
             **{name: str(installed_version(name)) for name in ("torchcross-fewshot", "torch")},
             "processor": processor_kind(torch.device("cpu")),
         }
@@ -135,16 +139,12 @@ class StudyJob:
         if not reason and (count := _shared_image_count(self, pair.source, pair.target)):
             reason = f"{count} of its images are images of the target too"
         if reason:
-            raise InputError(
-                f"{pair.source!r} cannot be a source of {pair.target!r}: {reason}. Leave one of"
-                " them out of the study"
-            )
+            raise overlap_error(pair.source, pair.target, reason)
         return ""
 
     def _embedding(self, work: TaskEmbeddingWork) -> dict[str, Any]:
         settings, design = self.settings, self.settings.study
-        weights = settings.scores.probe_weights or next(iter(design.weights.values()), "")
-        probe = self._network(0, weights)
+        probe = self._network(0, probe_weights(settings))
         options: dict[str, Any] = {
             "images": settings.scores.task2vec,
             "seed": design.fold_seed,
@@ -166,7 +166,7 @@ class StudyJob:
     # -- networks and data -------------------------------------------------------------------------
 
     def _network(self, seed: int, weights: str) -> Any:
-        return starting_network(dict(self.settings.backbone), self.settings.channels, seed, weights)
+        return starting_network(self.settings, seed, weights)
 
     def _source(self, name: str) -> TaskSource:
         design = self.settings.study
@@ -185,7 +185,13 @@ class StudyJob:
 
 @lru_cache(maxsize=256)
 def _shared_image_count(job: StudyJob, source: str, target: str) -> int:
-    return shared_images(job.data.open(source), job.data.open(target))
+    return len(_digests(job, source) & _digests(job, target))
+
+
+@lru_cache(maxsize=64)
+def _digests(job: StudyJob, name: str) -> frozenset[bytes]:
+    """Read once in a process: every source meets every target."""
+    return image_digests(job.data.open(name))
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

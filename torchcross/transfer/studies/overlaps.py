@@ -21,8 +21,3 @@ def image_digests(source: TaskSource) -> frozenset[bytes]:
             hashlib.blake2b(tensor_bytes(image), digest_size=16).digest() for image in images
         )
     return frozenset(digests)
-
-
-def shared_images(source: TaskSource, target: TaskSource) -> int:
-    """How many images of the target are in the source too, pixel by pixel."""
-    return len(image_digests(source) & image_digests(target))

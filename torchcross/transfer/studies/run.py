@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torchcross.backbones import Backbone
 from torchcross.data import TaskSource
@@ -15,6 +15,7 @@ from torchcross.jobs import InlineEngine, JobEngine, JobFolder, UnitFailure, run
 from torchcross.transfer.results import StudyResults
 from torchcross.transfer.studies.data import SourcesByName, StudyData
 from torchcross.transfer.studies.folder import StudyFolder
+from torchcross.transfer.studies.inputs import check_study, fingerprint_inputs
 from torchcross.transfer.studies.job import StudyJob
 from torchcross.transfer.studies.messages import StudyMessages
 from torchcross.transfer.studies.settings import (
@@ -46,12 +47,14 @@ def run_study(
 
     `say` hears a line for each unit that is done or has failed.
     """
+    check_study(settings, data)
+    inputs = fingerprint_inputs(settings, data)
     folder = StudyFolder(out, settings)
     job = StudyJob(settings, data, str(out))
     jobs = JobFolder(out)
     with jobs.enter() as presence:
         with presence.turn():
-            folder.begin(data.fingerprint())
+            folder.begin(inputs)
             if not presence.others():
                 # Versions and hardware of processes that worked here before bind nobody.
                 jobs.forget_fingerprint()
@@ -71,6 +74,7 @@ def study(
     *,
     backbone: Backbone | Mapping[str, Any],
     weights: Mapping[str, str] | None = None,
+    normalisation: Literal["", "imagenet", "keras", "none"] = "",
     scratch: bool = True,
     folds: int = 5,
     seeds: Sequence[int] = (0,),
@@ -84,7 +88,7 @@ def study(
     """Fine-tune the network of every source on every target, fold by fold, and score it.
 
     backbone  a backbone of this library, of which the description counts, or a description
-    weights   further sources: a name and a file of weights
+    weights   further sources: a name and a file of weights; `normalisation` says what they want
     scratch   whether a random start is a source too: the usual baseline
     folder    keeps every cell, and the same call goes on there after a kill; without one, the
               results are all that is left
@@ -101,6 +105,7 @@ def study(
         study=StudyDesign(
             sources=(*sources, *((SCRATCH,) if scratch else ())),
             weights=dict(weights or {}),
+            normalisation=normalisation,
             targets=tuple(targets),
             folds=folds,
             seeds=tuple(seeds),

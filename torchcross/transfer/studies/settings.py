@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
@@ -53,6 +53,8 @@ class StudyDesign:
 
     sources        datasets that are learned from; the word "scratch" is a random start
     weights        further sources: a name and a file of weights
+    normalisation  what the files of weights want of images: "imagenet", "keras" or "none"; "": what
+                   is known of published files
     targets        datasets that are fine-tuned on, fold by fold
     folds          folds of each target: each is the test part once, the same for all sources
     seeds          of training: each trains every source and every pair anew
@@ -68,6 +70,7 @@ class StudyDesign:
 
     sources: tuple[str, ...] = (SCRATCH,)
     weights: Mapping[str, str] = field(default_factory=dict)
+    normalisation: Literal["", "imagenet", "keras", "none"] = ""
     targets: tuple[str, ...] = ()
     folds: int = 5
     seeds: tuple[int, ...] = option((0,), may_be_zero=True)

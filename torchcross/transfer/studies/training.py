@@ -23,7 +23,7 @@ from torchcross.training import FitOptions, FitResult, fit
 from torchcross.training.augmented_feed import AugmentedFeed
 from torchcross.training.options import Optimiser
 from torchcross.training.running_statistics import renew_backbone_statistics
-from torchcross.transfer.studies.settings import StudyTraining
+from torchcross.transfer.studies.settings import StudySettings, StudyTraining
 
 _METRIC = "auroc"
 
@@ -140,11 +140,15 @@ def _batches(
             yield learner.input_normalisation(images_read, f"source {source.name!r}", like)
 
 
-def starting_network(backbone: dict[str, Any], channels: int, seed: int, weights: str) -> Any:
+def starting_network(settings: StudySettings, seed: int, weights: str) -> Any:
     """The study's backbone, with random values or those of a file."""
-    options = {name: value for name, value in backbone.items() if name != "name"}
-    spec = {"name": backbone["name"], "options": {"in_channels": channels, **options}}
+    options = {name: value for name, value in settings.backbone.items() if name != "name"}
+    spec = {
+        "name": settings.backbone["name"],
+        "options": {"in_channels": settings.channels, **options},
+    }
     network = backbones.build(spec, seed=seed)
     if weights:
-        backbones.load_weights(network, weights)
+        normalisation = settings.study.normalisation or None
+        backbones.load_weights(network, weights, normalisation=normalisation)
     return network
