@@ -20,6 +20,14 @@ from torchcross.task import Task
 
 EPISODE = episode_of(TARGETS["multiclass"], seed=1)
 STEPS = 6
+RATES = {
+    "steps": STEPS,
+    "lr": 0.05,
+    "backbone_lr": 0.004,
+    "optimiser": "adamw",
+    "weight_decay": 0.1,
+    "head": "zero",
+}
 
 
 def plain_loop(module, head, groups, images_of, *, factors=None, weight_decay=0.1):
@@ -60,12 +68,7 @@ def whole_support(step):
 def test_own_rates_and_decay_are_adamw_with_two_groups():
     tuned = FineTune(
         Net(),
-        steps=STEPS,
-        lr=0.05,
-        backbone_lr=0.004,
-        optimiser="adamw",
-        weight_decay=0.1,
-        head="zero",
+        **RATES,
     ).adapt(EPISODE.support, EPISODE.task)
     module, head = Net().train(), zero_head_of(4)
     groups = [([name for name, _ in module.named_parameters()], 0.004), (list(head), 0.05)]
@@ -76,12 +79,7 @@ def test_own_rates_and_decay_are_adamw_with_two_groups():
 def test_the_schedule_multiplies_all_rates(schedule):
     tuned = FineTune(
         Net(),
-        steps=STEPS,
-        lr=0.05,
-        backbone_lr=0.004,
-        optimiser="adamw",
-        weight_decay=0.1,
-        head="zero",
+        **RATES,
         schedule=schedule,
         warmup=2,
     ).adapt(EPISODE.support, EPISODE.task)
@@ -103,13 +101,8 @@ def small_vit():
 def test_layer_decay_is_adamw_with_a_group_for_each_block():
     tuned = FineTune(
         small_vit(),
-        steps=STEPS,
-        lr=0.05,
-        backbone_lr=0.004,
+        **RATES,
         layer_decay=0.5,
-        optimiser="adamw",
-        weight_decay=0.1,
-        head="zero",
     ).adapt(EPISODE.support, EPISODE.task)
     module, head = small_vit().train(), zero_head_of(12)
     names = [name for name, _ in module.named_parameters()]

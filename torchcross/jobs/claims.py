@@ -12,8 +12,8 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -128,6 +128,19 @@ class Claims:
                 raise _not_written(path, error) from error
             raise
         return Claim(path, key, generation, self._observer)
+
+    @contextmanager
+    def hold(self, key: str) -> Iterator[bool]:
+        """Hold a claim, with its heartbeat, in the block; False where another process does."""
+        claim = self.take(key)
+        if claim is None:
+            yield False
+            return
+        try:
+            with claim.heartbeat(self.lease):
+                yield True
+        finally:
+            claim.release()
 
     def take(self, key: str, dead: ClaimRecord | None = None) -> Claim | None:
         """The claim of a unit that nobody holds, or whose owner is dead; else None.

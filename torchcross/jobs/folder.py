@@ -15,8 +15,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -173,18 +173,9 @@ class JobFolder:
 
     # -- attempts ----------------------------------------------------------------------------------
 
-    @contextmanager
-    def hold(self, key: str) -> Iterator[bool]:
+    def hold(self, key: str) -> AbstractContextManager[bool]:
         """Keep others from making a unit in the block; False where one makes it that may live."""
-        claim = self.claims.take(key)
-        if claim is None:
-            yield False
-            return
-        try:
-            with claim.heartbeat(self._lease):
-                yield True
-        finally:
-            claim.release()
+        return self.claims.hold(key)
 
     def tidy(self, key: str, dead: ClaimRecord | None = None) -> None:
         """Remove what an owner left who published a unit and died before it let go."""

@@ -10,7 +10,7 @@ import threading
 import time  # noqa: TID251 (a clock that only waits: no result depends on it)
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Final, final
 
@@ -87,18 +87,9 @@ class Presence:
                     return
             time.sleep(_PAUSE)
 
-    @contextmanager
-    def turn_if_free(self) -> Iterator[bool]:
+    def turn_if_free(self) -> AbstractContextManager[bool]:
         """A block that no other process runs at the same time; False where one does now."""
-        claim = self._turns.take(_TURN)
-        if claim is None:
-            yield False
-            return
-        try:
-            with claim.heartbeat(self._lease):
-                yield True
-        finally:
-            claim.release()
+        return self._turns.hold(_TURN)
 
     def _other_keys(self) -> list[str]:
         own = None if self._claim is None else self._claim.key

@@ -21,8 +21,8 @@ from torchcross.report.html import (
     TableColumn,
     head_cell,
     note,
-    scroll_box,
     series_keys,
+    sortable_rows,
     sortable_table,
 )
 from torchcross.report.markup import Markup, as_text, element, join
@@ -168,14 +168,7 @@ def _table(
         )
         for row, line in zip(rows, lines, strict=True)
     ]
-    table = element(
-        "table",
-        element("caption", caption),
-        element("thead", element("tr", *heads)),
-        element("tbody", *body),
-        class_="sortable",
-    )
-    return scroll_box(table, caption)
+    return sortable_rows(caption, heads, body)
 
 
 def _mean_cell(summary: Summary, cell: AxisCell | None) -> Markup:

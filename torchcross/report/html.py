@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -63,6 +63,11 @@ def sortable_table(
     for name, *cells in rows:
         head = element("th", _as_cell(name).text, scope="row")
         body.append(element("tr", head, *map(_cell, cells, columns[1:])))
+    return sortable_rows(caption, heads, body)
+
+
+def sortable_rows(caption: str, heads: Iterable[Markup], body: Iterable[Markup]) -> Markup:
+    """A sortable table of header cells and whole rows."""
     table = element(
         "table",
         element("caption", caption),
