@@ -3,6 +3,7 @@
 import os
 import random
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -79,12 +80,12 @@ def test_clocks_that_differ_by_hours(tmp_path, kinds):
     ]
     moments = random.Random(3)
     while any(process.poll() is None for process in machines):
-        for path in list((folder / "jobs").rglob("*")):
-            moment = time.time() + moments.uniform(-1e6, 1e6)
-            try:
-                os.utime(path, (moment, moment))
-            except FileNotFoundError:
-                continue
+        # `walk` passes over folders that go meanwhile, and `rglob` does not.
+        for parent, _, names in os.walk(folder / "jobs"):
+            for path in (Path(parent), *(Path(parent, name) for name in names)):
+                moment = time.time() + moments.uniform(-1e6, 1e6)
+                with suppress(FileNotFoundError):
+                    os.utime(path, (moment, moment))
         time.sleep(0.05)
     for process in machines:
         ended(process)

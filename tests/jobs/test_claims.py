@@ -142,8 +142,10 @@ def test_claims_are_free_when_they_are_gone_or_their_owner_is_silent(claims, clo
     claim_of(ELSEWHERE, claims, "b", 0)
     claim_of(ELSEWHERE, claims, "b", 1)
     reads = []
-    read = claims_module._read
-    monkeypatch.setattr(claims_module, "_read", lambda *each: reads.append(each) or read(*each))
+    read = claims_module.read_claim
+    monkeypatch.setattr(
+        claims_module, "read_claim", lambda *each: reads.append(each) or read(*each)
+    )
     keys = ["a", "b", "gone"]
     assert claims.free(keys, claims.generations(), keys) == {"gone": None}
     clock.now = 9.0
@@ -167,8 +169,10 @@ def test_claims_are_free_when_they_are_gone_or_their_owner_is_silent(claims, clo
 def test_claims_that_are_not_urgent_are_read_twice_in_a_lease(claims, clock, monkeypatch):
     claim_of(ELSEWHERE, claims, "old")
     reads = []
-    read = claims_module._read
-    monkeypatch.setattr(claims_module, "_read", lambda *each: reads.append(each[1]) or read(*each))
+    read = claims_module.read_claim
+    monkeypatch.setattr(
+        claims_module, "read_claim", lambda *each: reads.append(each[1]) or read(*each)
+    )
     assert claims.free(["old"], claims.generations(), []) == {}
     assert reads == ["old"], "what is there in the beginning is read at once"
     claim_of(ELSEWHERE, claims, "new")
@@ -222,7 +226,7 @@ def test_who_is_asked_to_end_while_it_creates_a_claim_leaves_none(claims, monkey
         return Interrupted()
 
     with monkeypatch.context() as patch:
-        patch.setattr(claims_module, "_open_new", open_new)
+        patch.setattr(claims_module, "create_file", open_new)
         with pytest.raises(SystemExit if isinstance(end, SystemExit) else WriteError):
             claims.take("a")
     assert claims.take("a") is not None

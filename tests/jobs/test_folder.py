@@ -6,8 +6,9 @@ import shutil
 
 import pytest
 
+from torchcross._kit.whole_files import unfinished_place
 from torchcross.errors import WriteError
-from torchcross.jobs import JobFolder, Unit, UnitFailure
+from torchcross.jobs import JobFolder, Unit, UnitFailure, attempts
 
 UNIT = Unit("a", ("files/a.txt", "folders/a", "rows/a.csv"))
 
@@ -98,6 +99,34 @@ def test_an_interrupted_publication_is_ended_by_the_next_attempt(folder, monkeyp
     assert not folder.is_done(UNIT)
     folder.publish(UNIT, attempt_of(folder))
     assert contents(folder) == EVERYTHING
+
+
+def test_a_worker_killed_while_it_writes_progress_leaves_nothing(folder, monkeypatch):
+    attempt_of(folder)
+
+    def half_written(path, content):
+        unfinished_place(path).write_text(content[:4])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(attempts, "write_whole", half_written)
+        with pytest.raises(KeyboardInterrupt):
+            folder.attempts.begin(UNIT.key)
+    folder.publish(UNIT, attempt_of(folder))
+    folder.attempts.remove(UNIT.key)
+    assert list(folder.attempts.folder.iterdir()) == []
+
+
+def test_progress_is_not_written_of_a_unit_that_is_done_meanwhile(folder, monkeypatch):
+    first, plain = attempt_of(folder), attempts.write_whole
+
+    def publish_first(path, content):
+        shutil.rmtree(first)
+        plain(path, content)
+
+    monkeypatch.setattr(attempts, "write_whole", publish_first)
+    assert folder.attempts.begin(UNIT.key).is_dir()
+    assert not list(folder.attempts.folder.glob("*.json*"))
 
 
 def test_an_attempt_begins_with_the_whole_files_of_the_last_one(folder):

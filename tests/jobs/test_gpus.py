@@ -61,7 +61,7 @@ def test_the_gpus_of_this_process_have_the_names_that_it_was_given(monkeypatch):
     assert visible_gpus() == ("7", "GPU-1234")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_unit_sees_its_gpu_alone_and_half_a_gpu_is_for_two():
     engine = LocalEngine(jobs=3, cores=3, gpus=[4, "GPU-5"])
     half = Resources(gpus=0.5)

@@ -105,7 +105,7 @@ def test_a_worker_that_dies_while_it_starts_is_followed_by_another(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="kills a process by a POSIX signal")
-@pytest.mark.parametrize("seconds", [0.0, 600.0])
+@pytest.mark.parametrize("seconds", [0.0, pytest.param(600.0, marks=pytest.mark.long)])
 def test_workers_end_with_a_coordinator_that_is_killed(seconds):
     """Idle ones at once; one at work ends its unit, which can be continued."""
     receiver, sender = multiprocessing.Pipe(duplex=False)

@@ -42,6 +42,7 @@ def test_the_job_is_an_experiment_of_the_threads_that_were_asked_for(tmp_path, e
     assert experiments[0].machine.unit_episodes < effort.evaluations
 
 
+@pytest.mark.long
 def test_rows_are_compared_by_bytes_and_by_values(tmp_path, monkeypatch):
     made = Toys()
     monkeypatch.setattr(

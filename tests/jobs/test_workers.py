@@ -162,6 +162,78 @@ def test_what_is_done_already_says_no_seconds(tmp_path):
     assert (second.outcome, second.seconds) == (Outcome.DONE, None)
 
 
+# -- a worker that is stopped past its lease, and goes on ------------------------------------------
+
+
+def report_of_a_late_worker(tmp_path, while_it_is_stopped, delay=0.01):
+    """What becomes of a unit whose worker is stopped before it writes the first step."""
+
+    class Stopped(Sums):
+        def run(self, key, folder):
+            while_it_is_stopped(JobFolder(tmp_path))
+            super().run(key, folder)
+
+    job = Stopped(str(tmp_path), delay=delay)
+    JobFolder(tmp_path).open(job.fingerprint())
+    return report_of(tmp_path, job)
+
+
+def test_a_late_worker_leaves_the_attempt_of_the_new_one(tmp_path):
+    def begin_anew(folder):
+        assert folder.claims.create("square1", 1)
+        folder.attempts.begin("square1")
+
+    report = report_of_a_late_worker(tmp_path, begin_anew)
+    assert (report.outcome, report.failure) == (Outcome.DONE, None)
+    assert (tmp_path / "jobs/attempts/square1.2").is_dir()
+
+
+def publish_and_remove(folder):
+    """What a late owner does with a unit that another one makes by now."""
+    job, attempt = Sums(str(folder.path)), folder.attempts.begin("square1")
+    job.run("square1", attempt)
+    folder.publish(job.units()[1], attempt)
+    folder.attempts.remove("square1")
+
+
+@pytest.mark.parametrize("delay", [0.01, 0.0], ids=["it writes a step", "it writes the result"])
+def test_an_attempt_that_a_late_worker_removed_is_no_failure(tmp_path, delay):
+    """The unit is done: whoever misses its own folder says that, and not that it cannot write."""
+    report = report_of_a_late_worker(tmp_path, publish_and_remove, delay)
+    assert (report.outcome, report.failure) == (Outcome.DONE, None)
+    assert not (tmp_path / "jobs/failures/square1.json").exists()
+
+
+def test_a_late_worker_that_made_the_folder_anew_is_no_failure(tmp_path):
+    """A file of an earlier step is gone, though the folder is there again."""
+
+    def publish_and_break(folder):
+        publish_and_remove(folder)
+        (tmp_path / "jobs/attempts/square1.1/sub").mkdir(parents=True)
+        raise FileNotFoundError("steps")
+
+    report = report_of_a_late_worker(tmp_path, publish_and_break)
+    assert (report.outcome, report.failure) == (Outcome.DONE, None)
+    assert not (tmp_path / "jobs/attempts/square1.1").exists()
+
+
+def test_an_attempt_that_nobody_published_and_that_is_gone_is_not_done(tmp_path):
+    report = report_of_a_late_worker(tmp_path, lambda folder: folder.attempts.remove("square1"))
+    assert report.outcome is Outcome.REFUSED
+
+
+def test_other_bytes_than_a_late_worker_published_are_a_failure(tmp_path):
+    def publish_other(folder):
+        attempt = folder.attempts.begin("square1")
+        (attempt / "squares").mkdir()
+        (attempt / "squares/1.json").write_text("other")
+        folder.publish(Sums(str(tmp_path)).units()[1], attempt)
+
+    report = report_of_a_late_worker(tmp_path, publish_other)
+    assert report.outcome is Outcome.FAILED
+    assert "is there already with other content" in report.failure.reason
+
+
 # -- deaths ----------------------------------------------------------------------------------------
 
 

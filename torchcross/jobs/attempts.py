@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
-from torchcross._kit.whole_files import UNFINISHED, write_whole
+from torchcross._kit.whole_files import UNFINISHED, unfinished_place, write_whole
 from torchcross.errors import WriteError
 from torchcross.jobs.moves import copy_whole_files
 
@@ -118,7 +118,16 @@ class Attempts:
     def _write_progress(self, key: str, last: int) -> None:
         names, progress = self._progress(key, last)
         record = {"names": sorted(names), "progress": progress}
-        write_whole(self._record(key), json.dumps(record) + "\n")
+        attempt = self._place(key, last)
+        # Unfinished in the folder of an attempt, it goes with it if its writer is killed.
+        draft = unfinished_place(attempt / self._record(key).name)
+        try:
+            write_whole(draft, json.dumps(record) + "\n")
+            draft.replace(self._record(key))
+        except (WriteError, FileNotFoundError):
+            # Without the folder, the unit is done.
+            if attempt.is_dir():
+                raise
 
     # -- places ------------------------------------------------------------------------------------
 

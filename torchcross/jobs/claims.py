@@ -10,43 +10,26 @@ moment of its start tell at once whether it lives.
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Final
 
-from torchcross.errors import WriteError
+from torchcross.jobs.claim_files import (
+    ClaimRecord,
+    beat_line,
+    create_file,
+    names_in,
+    read_claim,
+    unwritten_claim,
+)
 from torchcross.jobs.observer import THIS_PROCESS, Observer
-from torchcross.jobs.processes import ProcessIdentity
 
 LEASE: Final = 60.0
 """Seconds without a heartbeat after which a claim of another machine is dead."""
 
 BEATS_IN_A_LEASE: Final = 6
-_DIGITS: Final = 20
-_LONGEST: Final = 4096
-"""Bytes of a claim. Only a foreign file is longer."""
-
-
-@dataclass(frozen=True)
-class ClaimRecord:
-    """What a claim's file says; `beat` is -1 where the file is just being written, or damaged.
-
-    No two claims ever have the same `content`.
-    """
-
-    key: str
-    generation: int
-    beat: int
-    owner: ProcessIdentity | None
-    content: bytes
-
-    @property
-    def name(self) -> str:
-        return f"{self.key}.{self.generation}"
 
 
 class Claim:
@@ -75,7 +58,7 @@ class Claim:
             self._beat += 1
             # In place and of fixed width: a reader sees a number, a removed file stays removed.
             with self._path.open("r+b") as file:
-                file.write(_beat_line(self._beat))
+                file.write(beat_line(self._beat))
 
     def heartbeat(self, lease: float) -> AbstractContextManager[None]:
         """A block during which the heartbeat rises, several times within a lease."""
@@ -110,13 +93,13 @@ class Claims:
         """The claim, or None where another process was faster."""
         path = self.folder / f"{key}.{generation}"
         record = {"owner": self._observer.identity().as_plain(), "token": uuid.uuid4().hex}
-        content = _beat_line(0) + json.dumps(record).encode()
+        content = beat_line(0) + json.dumps(record).encode()
         try:
-            file = _open_new(path)
+            file = create_file(path)
         except FileExistsError:
             return None
         except OSError as error:
-            raise _not_written(path, error) from error
+            raise unwritten_claim(path, error) from error
         try:
             with file:
                 file.write(content)
@@ -125,7 +108,7 @@ class Claims:
             with suppress(OSError):
                 path.unlink()
             if isinstance(error, OSError):
-                raise _not_written(path, error) from error
+                raise unwritten_claim(path, error) from error
             raise
         return Claim(path, key, generation, self._observer)
 
@@ -161,14 +144,14 @@ class Claims:
     def holder(self, key: str) -> ClaimRecord | None:
         """The newest claim of a unit, if it has any."""
         generation, newest = 0, None
-        while record := _read(self.folder / f"{key}.{generation}", key, generation):
+        while record := read_claim(self.folder / f"{key}.{generation}", key, generation):
             newest, generation = record, generation + 1
         return newest
 
     def generations(self) -> dict[str, int]:
         """The newest generation of each claimed unit, by one listing of the folder."""
         newest: dict[str, int] = {}
-        for name in _names(self.folder):
+        for name in names_in(self.folder):
             key, _, generation = name.rpartition(".")
             if key and generation.isdecimal():
                 newest[key] = max(newest.get(key, 0), int(generation))
@@ -177,14 +160,17 @@ class Claims:
     def all(self) -> list[ClaimRecord]:
         """The newest claim of each claimed unit."""
         records = (
-            _read(self.folder / f"{key}.{at}", key, at) for key, at in self.generations().items()
+            read_claim(self.folder / f"{key}.{at}", key, at)
+            for key, at in self.generations().items()
         )
         return [record for record in records if record is not None]
 
     def first(self, most: int) -> tuple[list[ClaimRecord], int]:
         """So many claims, and how many more there are, which are not read."""
         generations = sorted(self.generations().items())
-        records = [_read(self.folder / f"{key}.{at}", key, at) for key, at in generations[:most]]
+        records = [
+            read_claim(self.folder / f"{key}.{at}", key, at) for key, at in generations[:most]
+        ]
         return [record for record in records if record is not None], len(generations[most:])
 
     def look(self, key: str) -> ClaimRecord | None:
@@ -234,7 +220,7 @@ class Claims:
         now, name = self._observer.now(), f"{key}.{generation}"
         record, moment = self._looks.get(name, (None, float("-inf")))
         if now - moment >= pause:
-            record = _read(self.folder / name, key, generation)
+            record = read_claim(self.folder / name, key, generation)
             if record is None:
                 self._looks.pop(name, None)
             else:
@@ -254,56 +240,3 @@ class Claims:
             self._seen[record.name] = (record, now)
             return False
         return now - since >= self.lease
-
-
-def _not_written(path: Path, error: OSError) -> WriteError:
-    return WriteError(
-        f"{path} cannot be written ({error.strerror or error}); every worker must be able to write"
-        " to the folder of the job. Make room there, or let this worker mount it for writing"
-    )
-
-
-def _open_new(path: Path) -> BinaryIO:
-    """Create a file that nobody else has created."""
-    try:
-        return path.open("xb")
-    except FileNotFoundError:
-        # The last process of an earlier call has removed the empty folder a moment ago.
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("xb")
-
-
-def _beat_line(beat: int) -> bytes:
-    return f"{beat:0{_DIGITS}d}\n".encode()
-
-
-def _read(path: Path, key: str, generation: int) -> ClaimRecord | None:
-    """The claim; None where there is none."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_LONGEST)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        if os.name == "nt" and isinstance(error, PermissionError):
-            # Being removed at this moment.
-            return None
-        raise
-    line, _, rest = content.partition(b"\n")
-    beat = int(line) if line.isdigit() else -1
-    return ClaimRecord(key, generation, beat, _owner(rest), content)
-
-
-def _owner(text: bytes) -> ProcessIdentity | None:
-    try:
-        plain: Any = json.loads(text)
-        return ProcessIdentity.from_plain(plain["owner"])
-    except (ValueError, TypeError, KeyError):
-        return None
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 (names alone: a folder of 10,000 claims)
-    except FileNotFoundError:
-        return []

@@ -11,14 +11,15 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final
 
-from torchcross.jobs.claims import LEASE, ClaimRecord
+from torchcross.jobs.claim_files import ClaimRecord
+from torchcross.jobs.claims import LEASE
 from torchcross.jobs.engines import JobEngine, WorkerEnded
 from torchcross.jobs.failures import UnitFailure
 from torchcross.jobs.folder import JobFolder
 from torchcross.jobs.observer import THIS_PROCESS, Observer
 from torchcross.jobs.units import Job, UnitGraph
 from torchcross.jobs.units_left import UnitsLeft
-from torchcross.jobs.work import MOST_DEATHS, Outcome, UnitReport, make_unit
+from torchcross.jobs.work import MOST_DEATHS, Outcome, UnitReport, forget_jobs, make_unit
 
 Notice = Callable[[str, UnitReport], object]
 
@@ -76,7 +77,10 @@ def run_job(
     gives what is known then.
     """
     folder = JobFolder(path, lease, observer)
-    return _Coordinator(job, folder, engine, notice or _say_nothing).run()
+    try:
+        return _Coordinator(job, folder, engine, notice or _say_nothing).run()
+    finally:
+        forget_jobs()
 
 
 def _say_nothing(key: str, report: UnitReport) -> None:

@@ -20,7 +20,13 @@ _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 @dataclass(frozen=True)
 class UnitFailure:
-    """Why a unit could not be made."""
+    """Why a unit could not be made: the kind of error, its words, and the process that saw it.
+
+    >>> from torchcross.jobs import UnitFailure
+    >>> failure = UnitFailure.of("train0", MemoryError("3 GB are needed"))
+    >>> failure.kind, failure.reason
+    ('MemoryError', '3 GB are needed')
+    """
 
     key: str
     kind: str
@@ -40,7 +46,7 @@ class UnitFailure:
 
 
 def reason_of(error: BaseException) -> str:
-    """The error in words; one that is not meant for users says its kind and its place too."""
+    """The error in words. An error that is no message to users has its kind and its place too."""
     reason = str(error) or type(error).__name__
     if isinstance(error, TorchcrossError | OSError | MemoryError):
         return reason

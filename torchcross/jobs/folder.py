@@ -24,7 +24,8 @@ from typing import Any
 from torchcross._kit.whole_files import sync_folder, write_whole
 from torchcross.errors import InputError, WriteError
 from torchcross.jobs.attempts import Attempts
-from torchcross.jobs.claims import LEASE, ClaimRecord, Claims
+from torchcross.jobs.claim_files import ClaimRecord
+from torchcross.jobs.claims import LEASE, Claims
 from torchcross.jobs.failures import UnitFailure
 from torchcross.jobs.fingerprints import CommonFingerprint, Fingerprint
 from torchcross.jobs.moves import have_same_content, move_where_none_is
@@ -34,7 +35,15 @@ from torchcross.jobs.units import Resources, Unit
 
 
 class JobFolder:
-    """`JobFolder("runs/mine")`; `open` makes what it needs."""
+    """The results of a job and, under `jobs/`, how they come about; `open` makes what it needs.
+
+    >>> from torchcross.jobs import JobFolder, UnitFailure
+    >>> folder = JobFolder("squares")
+    >>> folder.open({"numbers": "5"})  # refused where the folder holds another job
+    >>> _ = folder.write_failure(UnitFailure.of("square3", MemoryError("3 GB are needed")))
+    >>> {key: failure.kind for key, failure in folder.failures().items()}
+    {'square3': 'MemoryError'}
+    """
 
     def __init__(
         self, path: str | Path, lease: float = LEASE, observer: Observer = THIS_PROCESS
@@ -122,8 +131,7 @@ class JobFolder:
         Where a result is there already, the other one stays. It must be the same: a unit whose
         bytes depend on who made it would let a table depend on it too.
         """
-        missing = [result for result in unit.results if not (attempt / result).exists()]
-        if missing and not self.is_done(unit):
+        if missing := _missing(unit, attempt):
             raise WriteError(
                 f"unit {unit.key!r} ended without writing {', '.join(missing)}; its `run` must"
                 " write every result that the unit names"
@@ -145,6 +153,10 @@ class JobFolder:
                     f" {unit.key!r}. Workers of one job must have the same hardware type, versions"
                     " and threads. The one that was there stays"
                 )
+
+    def is_published_by_another(self, unit: Unit, attempt: Path) -> bool:
+        """Whether a unit is done without this attempt, of which a late owner removed files."""
+        return self.is_done(unit) and bool(_missing(unit, attempt))
 
     def log_file(self, key: str) -> Path:
         """Where a job may write what its unit says; the folder is made."""
@@ -215,6 +227,10 @@ class JobFolder:
             record: dict[str, Any] = json.loads((self._failures / f"{key}.json").read_bytes())
             return UnitFailure(**record)
         return None
+
+
+def _missing(unit: Unit, attempt: Path) -> list[str]:
+    return [result for result in unit.results if not (attempt / result).exists()]
 
 
 def _unit_of(plain: Mapping[str, Any]) -> Unit:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final, final
 
 from torchcross.errors import WriteError
-from torchcross.jobs.claims import BEATS_IN_A_LEASE, LEASE, Claim, ClaimRecord, Claims
+from torchcross.jobs.claim_files import ClaimRecord
+from torchcross.jobs.claims import BEATS_IN_A_LEASE, LEASE, Claim, Claims
 from torchcross.jobs.observer import THIS_PROCESS, Observer
 
 _TURN: Final = "turn"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchcross.jobs.claims import ClaimRecord
+from torchcross.jobs.claim_files import ClaimRecord
 from torchcross.jobs.failures import UnitFailure
 from torchcross.jobs.folder import JobFolder
 from torchcross.jobs.processes import is_running

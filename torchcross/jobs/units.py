@@ -22,6 +22,10 @@ class Resources:
     cores    threads that it computes with
     memory   bytes
     gpus     whole devices, or a share of one
+
+    >>> from torchcross.jobs import Resources
+    >>> Resources(cores=2, gpus=0.5).gpus
+    0.5
     """
 
     cores: int = 1
@@ -47,6 +51,10 @@ class Unit:
     `results` are the files and folders that it writes, relative to the job's folder, in the order
     in which they appear there. The unit is done where the last one exists. `shared` are files that
     it may write before them, and that other units may write too, all with the same content.
+
+    >>> from torchcross.jobs import Unit
+    >>> Unit("table", results=("rows.csv", "table.md"), needs=("train0", "train1")).results[-1]
+    'table.md'
     """
 
     key: str
@@ -106,7 +114,14 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class UnitGraph:
-    """Units by key, checked: no key twice, every need is a unit, and no unit needs itself."""
+    """The units of a job, checked: each key stands once, every need is a unit, none is in a circle.
+
+    >>> from torchcross.jobs import Unit, UnitGraph
+    >>> weights = Unit("weights", ("weights.safetensors",))
+    >>> scores = Unit("scores", ("scores.csv",), needs=("weights",))
+    >>> UnitGraph.of([weights, scores]).needed_by
+    {'weights': ('scores',), 'scores': ()}
+    """
 
     units: Mapping[str, Unit]
     needed_by: Mapping[str, tuple[str, ...]]

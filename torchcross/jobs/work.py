@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
-from torchcross.jobs.claims import Claim, ClaimRecord
+from torchcross.jobs.claim_files import ClaimRecord
+from torchcross.jobs.claims import Claim
 from torchcross.jobs.failures import UnitFailure, is_of_the_worker
 from torchcross.jobs.folder import JobFolder
 from torchcross.jobs.observer import THIS_PROCESS, Observer
@@ -32,7 +34,8 @@ class Outcome(Enum):
 class UnitReport:
     """What became of a unit: `failure` where it has failed or is refused.
 
-    `seconds` are those of its last attempt, where this process made it.
+    `seconds` are those of its last attempt, where this process made it. `run_job` hands a report of
+    each unit to its `notice`; docs/jobs.md has one.
     """
 
     outcome: Outcome
@@ -83,14 +86,21 @@ def _make(job: Job, unit: Unit, folder: JobFolder, claim: Claim) -> UnitReport:
         folder.write_failure(failure)
         return UnitReport(Outcome.FAILED, failure)
     begin = folder.observer.now()
+    attempt: Path | None = None
     try:
         attempt = folder.attempts.begin(unit.key)
         job.run(unit.key, attempt)
         folder.publish(unit, attempt)
     except Exception as error:  # noqa: BLE001 - it is reported, and the other units go on
+        if attempt and folder.is_published_by_another(unit, attempt):
+            # By a late owner, who was thought dead and then removed all attempts at the unit.
+            folder.attempts.remove(unit.key)
+            return UnitReport(Outcome.DONE)
         return _report_error(unit.key, folder, claim, error)
     folder.remove_failure(unit.key)
-    folder.attempts.remove(unit.key)
+    if not claim.is_lost():
+        # With a new owner, the last attempt is the new owner's, who may be writing it.
+        folder.attempts.remove(unit.key)
     return UnitReport(Outcome.DONE, seconds=folder.observer.now() - begin)
 
 
@@ -118,3 +128,8 @@ def death_failure(key: str, deaths: int) -> UnitFailure:
 def _fingerprint(job: Job) -> dict[str, str | None]:
     """The job's fingerprint in this process: computed once, not for each unit."""
     return dict(job.fingerprint())
+
+
+def forget_jobs() -> None:
+    """Let go of the jobs whose units this process made, and of the data that they hold."""
+    _fingerprint.cache_clear()

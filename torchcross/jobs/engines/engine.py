@@ -11,6 +11,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Final, final
 
+from torchcross._kit.installed_packages import sole_point
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 from torchcross.jobs.units import Resources
@@ -82,9 +83,8 @@ class ExecutorEngine(JobEngine):
 
 def engine_parameters(name: str) -> tuple[str, ...] | None:
     """The settings that an engine names, those apart that it hands on; None where there is none."""
-    for point in entry_points(group=ENTRY_POINTS, name=name):
-        return tuple(signature(point.load()).parameters)
-    return None
+    point = sole_point("engine", name, entry_points(group=ENTRY_POINTS, name=name))
+    return None if point is None else tuple(signature(point.load()).parameters)
 
 
 def job_engine_named(
@@ -92,12 +92,18 @@ def job_engine_named(
 ) -> JobEngine:
     """An engine by name: one of this distribution, or of a package with such an entry point.
 
-    `folder` is for one that keeps files of its own, where the settings name no other.
+    `folder` is for an engine that keeps files of its own, where the settings name no other.
+
+    >>> from torchcross.jobs import job_engine_named
+    >>> engine = job_engine_named("local", {"jobs": 4, "cores": 8})
+    >>> type(engine).__name__, engine.is_here
+    ('LocalEngine', True)
     """
-    points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    if name not in points:
-        raise InputError(unknown_name("engine", name, sorted(points)))
-    make = points[name].load()
+    points = entry_points(group=ENTRY_POINTS)
+    point = sole_point("engine", name, points)
+    if point is None:
+        raise InputError(unknown_name("engine", name, sorted({each.name for each in points})))
+    make = point.load()
     if folder is not None and "folder" in signature(make).parameters:
         settings = {"folder": folder, **settings}
     try:

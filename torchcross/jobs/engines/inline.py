@@ -12,7 +12,14 @@ from torchcross.jobs.units import Resources
 
 @final
 class InlineEngine(JobEngine):
-    """Runs calls in this process. Ctrl-C and SystemExit leave `submit` as they leave the call."""
+    """Runs calls in this process, which is what a debugger needs.
+
+    Ctrl-C and SystemExit leave `submit` as they leave the call.
+
+    >>> from torchcross.jobs import InlineEngine, Resources
+    >>> InlineEngine().submit(max, 3, 5, resources=Resources()).result()
+    5
+    """
 
     is_here = True
 

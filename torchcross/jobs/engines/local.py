@@ -7,35 +7,25 @@ import os
 import signal
 import threading
 import time  # noqa: TID251 (a clock that only waits: no result depends on it)
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from types import FrameType
-from typing import Any, Final, NoReturn, final
+from typing import Any, Final, final
 
 from torchcross._kit.process_memory import available_bytes
+from torchcross._kit.worker_processes import environment_for_start, leave, thread_settings
 from torchcross.errors import InputError
 from torchcross.jobs.engines.devices import gpu_settings, gpus_for, visible_gpus
 from torchcross.jobs.engines.engine import JobEngine, WorkerEnded
 from torchcross.jobs.units import Resources
-
-_THREAD_SETTINGS: Final = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
 
 _STARTS: Final = 10
 """So many workers may be killed in a row before they begin; then it is no accident."""
 
 _LEAVE_TIME: Final = 5.0
 """Seconds in which a worker whose coordinator died must end."""
-
-_ENVIRONMENT: Final = threading.Lock()
-"""Held while this process has the environment of one that it starts."""
 
 
 def usable_cores() -> int:
@@ -200,27 +190,10 @@ class LocalEngine(JobEngine):
 
 def _start_worker(cores: int, gpus: tuple[str, ...]) -> _Worker:
     pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_prepare)
-    settings = {**dict.fromkeys(_THREAD_SETTINGS, str(cores)), **gpu_settings(gpus)}
-    with _environment(settings):
+    with environment_for_start({**thread_settings(cores), **gpu_settings(gpus)}):
         # The process begins here. It imports the program of this one before it calls `_prepare`.
         process = pool.submit(os.getpid)
     return _Worker(pool, process.result(), cores, gpus)
-
-
-@contextmanager
-def _environment(settings: Mapping[str, str]) -> Iterator[None]:
-    """Give this process the settings that a process which it starts is to begin with."""
-    with _ENVIRONMENT:
-        before = {name: os.environ.get(name) for name in settings}
-        os.environ.update(settings)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
 
 
 def _prepare() -> None:
@@ -230,7 +203,7 @@ def _prepare() -> None:
     workers to stop by SIGTERM.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, leave)
     threading.Thread(target=_end_with_parent, name="end with the coordinator", daemon=True).start()
 
 
@@ -243,10 +216,6 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_LEAVE_TIME)
     os._exit(1)
-
-
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 def _end(worker: _Worker) -> None:
