@@ -20,12 +20,22 @@ _CONTROLS = re.compile(
 
 
 def printable(text: str) -> str:
-    r"""The text with \x1b and the like for control characters."""
+    r"""The text with \x1b and the like for control characters.
+
+    >>> from torchcross.messages import printable
+    >>> printable("a name")
+    'a name'
+    """
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def without_middle(text: str, longest: int = _LONGEST) -> str:
-    """The text, or its start, its end and how much lies between: at most `longest` characters."""
+    """The text, or its start, its end and how much lies between: at most `longest` characters.
+
+    >>> from torchcross.messages import without_middle
+    >>> len(without_middle("a" * 10_000, longest=100)) <= 100
+    True
+    """
     if len(text) <= longest:
         return text
     end = longest // 4

@@ -13,7 +13,15 @@ __all__ = ["Task"]
 
 @dataclass(frozen=True)
 class Task:
-    """A named target in a domain: `Task("shape", MultiClass(["disc", "star"]), domain="toys")`."""
+    """A named target in a domain: `Task("shape", MultiClass(["disc", "star"]), domain="toys")`.
+
+    >>> from torchcross.targets import MultiClass
+    >>> task = tx.Task("shape", MultiClass(["disc", "square", "star"]), domain="toys")
+    >>> task.classes
+    ('disc', 'square', 'star')
+    >>> task.restrict(["disc", "star"]).classes
+    ('disc', 'star')
+    """
 
     name: str
     target: Target

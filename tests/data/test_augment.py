@@ -126,7 +126,7 @@ def test_another_number_can_be_given(episodes: Episodes, batch: LabelledBatch) -
     assert not torch.equal(EVERYTHING(batch, index=6).batch.x, EVERYTHING(batch).batch.x)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_neither_order_nor_workers_matter(episodes: Episodes) -> None:
     expected = [EVERYTHING(episodes[index]).support.x for index in (3, 0, 2, 1)]
     loader = EpisodeLoader(episodes.sampler, 4, workers=1, context="spawn")

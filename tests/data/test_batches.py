@@ -140,7 +140,7 @@ def test_what_becomes_of_the_last_batch_is_one_of_two_things():
         MixedBatches(source("a", 5), last_batch="pad")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @given(sources(), st.integers(1, 5), st.sampled_from(ORDERS))
 def test_unlabelled_samples_are_left_out(item, batch_size, order):
     known = (item.labels >= 0).reshape(len(item), -1).any(axis=1)
@@ -208,7 +208,7 @@ def test_threads_may_share_batches():
             assert all(found == expected for found in threads.map(walk, [shared] * 8))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_spawned_process_draws_the_same():
     with get_context("spawn").Pool(1) as pool:
         for order in ORDERS:

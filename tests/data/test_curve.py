@@ -68,7 +68,7 @@ def test_one_shot_is_part_of_five_is_part_of_ten(make, minimal):
         check_sampler(AtShots(curve, sampler, shots), 10)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @given(st.data())
 def test_curves_keep_every_contract(data):
     source = data.draw(sources(each=8, max_extra=20))
@@ -221,3 +221,39 @@ def test_at_0_shots_there_is_no_support_and_the_same_query(source, tmp_path):
     assert list(tx.load_plans(path, source)) == [curve.at(0)[n] for n in range(4)]
     with pytest.raises(InputError, match="no 2 shots"):
         curve.at(2)
+
+
+@pytest.mark.parametrize("keep", [1, 10**6])
+def test_plans_that_are_kept_are_those_that_are_drawn(keep):
+    """Kept for the first episode alone, or for all of them."""
+    sampler = tx.EpisodeSampler(toys.multiclass(), shots=5, queries=3)
+    fresh, kept = sampler.curve([1, 5]), sampler.curve([1, 5], keep=keep)
+    for _ in range(2):
+        for index in (0, 3, 1):
+            for shots in (0, 1, 5):
+                assert kept.at(shots)[index] == fresh.at(shots)[index]
+    assert (kept[3][5] is kept[3][5]) == (keep > 1)
+
+
+def test_a_level_reads_from_other_sources_with_the_same_plans():
+    source = toys.multiclass()
+    other = toys.multiclass()
+    sampler = tx.EpisodeSampler(source, shots=2, queries=3)
+    level = sampler.curve([1, 2]).at(1)
+    moved = level.read_from(tx.EpisodeSampler(other, shots=2, queries=3))
+    assert moved[7] == level[7]
+    assert moved.source(source.name) is other
+    assert level.source(source.name) is source
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_plans_are_kept_for_as_many_bytes_as_they_hold(nested):
+    """Nested plans share their query; others have one each."""
+    sampler = tx.EpisodeSampler(toys.multiclass(), shots=5, queries=3)
+    plans = sampler.curve([1, 5], nested=nested)[0].values()
+    halves = [(plan.query, plan.query_labels) for plan in plans]
+    halves = halves[:1] if nested else halves
+    halves += [(plan.support, plan.support_labels) for plan in plans]
+    of_one = sum(images.nbytes + labels.nbytes for images, labels in halves)
+    kept = sampler.curve([1, 5], nested=nested, keep=2 * of_one)
+    assert [kept[index][5] is kept[index][5] for index in range(3)] == [True, True, False]

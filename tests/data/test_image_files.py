@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import torchcross as tx
 from torchcross.data.sources.image_files import ImageFiles, is_hidden, list_image_files
-from torchcross.errors import SourceError
+from torchcross.errors import ReadError, SourceError
 
 
 def write(root: Path, *names: str) -> Path:
@@ -129,6 +130,36 @@ def test_what_is_passed_over_is_said_in_short() -> None:
 
 
 # -- the source ------------------------------------------------------------------------------------
+
+
+def test_one_file_that_is_passed_over_is_one_file() -> None:
+    listing = ImageFiles((), ("a.txt",), (), (".git/",))
+    said = "1 file without the ending of an image: a.txt; 1 hidden: .git/"
+    assert listing.describe_passed_over() == said
+
+
+def test_one_class_folder_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "only").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "only" / "a.png")
+    with pytest.raises(SourceError, match=r"has one class folder, 'only', and classes are two"):
+        tx.ImageFolderSource(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["text", "cut"])
+def test_a_file_that_is_no_image_or_damaged_says_what_to_do(tmp_path: Path, name: str) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        Image.effect_noise((64, 64), 9).save(tmp_path / folder / "a.png")
+    path = tmp_path / "one" / "a.png"
+    path.write_bytes(b"my notes" if name == "text" else path.read_bytes()[:900])
+    with pytest.raises(ReadError, match="repair it, or take it out of the folder") as caught:
+        tx.ImageFolderSource(tmp_path).read([0])
+    assert str(caught.value).count(str(path)) == 1
+    source = tx.ImageFolderSource(tmp_path)
+    path.unlink()
+    with pytest.raises(ReadError, match="No such file") as caught:
+        source.read([0])
+    assert "repair" not in str(caught.value)
 
 
 def test_the_source_follows_the_rule(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

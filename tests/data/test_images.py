@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 
 import torchcross as tx
+from medimeta_adapter.preprocess import ScaleByBits
+from tests.medimeta.convert_cases import DEEP
 from torchcross.errors import ReadError, SourceError, TorchcrossWarning
 from torchcross.targets import MultiClass
 
@@ -198,3 +200,90 @@ def test_a_picture_that_becomes_one_colour_is_named_once(tmp_path) -> None:
 def test_a_background_that_is_none_is_refused(tmp_path) -> None:
     with pytest.raises(SourceError, match="background='green'; it is 'white', 'grey', 'black'"):
         from_folder(tmp_path, hidden_red("RGBA"), background="green")
+
+
+# -- depth -----------------------------------------------------------------------------------------
+
+TWELVE = np.linspace(0, 4095, 16).round().reshape(4, 4).astype(np.uint16)
+
+
+@pytest.mark.parametrize("bits", range(8, 17))
+def test_bits_scale_as_the_converter_does(bits, tmp_path) -> None:
+    most = (1 << bits) - 1
+    values = np.linspace(0, most, 16).round().reshape(4, 4).astype(np.uint16)
+    expected = np.asarray(ScaleByBits(bits)(values))
+    image = Image.fromarray(values)
+    assert np.array_equal(from_folder(tmp_path, image, mode="L", bits=bits)[0], expected)
+    assert np.array_equal(from_hugging_face(image, mode="L", bits=bits)[0], expected)
+
+
+@pytest.mark.parametrize("bits", [None, 12])
+def test_eight_bits_stay_as_they_are(bits, tmp_path) -> None:
+    read = from_folder(tmp_path, Image.fromarray(RAMP), mode="L", bits=bits)
+    assert np.array_equal(read[0], RAMP)
+
+
+@pytest.mark.parametrize(("most", "bits"), [(100, 8), (256, 9), (4095, 12)])
+def test_values_that_leave_most_of_16_bits_empty_are_warned_of_once(most, bits, tmp_path) -> None:
+    image = Image.fromarray((TWELVE * (most / 4095)).round().astype(np.uint16))
+    with pytest.warns(TorchcrossWarning, match=rf"sample 0, file .*a\.png, .* give bits={bits} "):
+        read = from_folder(tmp_path, image, mode="L")
+    assert read.max() == round(most / 257), "and they are read as before"
+    source = tx.ImageFolderSource(tmp_path / "pets")
+    with pytest.warns(TorchcrossWarning, match="no value above") as caught:
+        source.read([0, 1])
+    source.read([1])  # a second warning would be an error here
+    assert len(caught) == 1
+    with pytest.warns(TorchcrossWarning, match=f"sample 0 of .* give bits={bits} "):
+        from_hugging_face(image, mode="L")
+
+
+@pytest.mark.parametrize("values", [TWELVE + 1, TWELVE * 0])
+def test_values_that_say_nothing_of_their_depth_are_not_warned_of(values, tmp_path) -> None:
+    from_folder(tmp_path, Image.fromarray(values.astype(np.uint16)), mode="L")
+
+
+def test_a_transparent_value_says_nothing_of_the_depth(tmp_path) -> None:
+    values = TWELVE.copy()
+    values[1, 1] = 65535
+    save = {"transparency": 65535}
+    with pytest.warns(TorchcrossWarning, match="give bits=12 "):
+        from_folder(tmp_path, Image.fromarray(values), save=save)
+    read = from_folder(tmp_path, Image.fromarray(values), save=save, mode="L", bits=12)
+    assert (read[0, 1, 1], read[0, 3, 3], read[0, 0, 0]) == (255, 255, 0)
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_channels_that_lose_bits_are_named_once(name, tmp_path) -> None:
+    """Pillow reads the upper 8 of their 16 bits, and says nothing."""
+    files = [tmp_path / folder / "a.png" for folder in PETS.target.classes]
+    for file in files:
+        file.parent.mkdir()
+        file.write_bytes(DEEP[name])
+    said = "more than 8 bits for each channel"
+    source = tx.ImageFolderSource(tmp_path, PETS)
+    with pytest.warns(TorchcrossWarning, match=said) as caught:
+        source.read([0, 1])
+    texts = [str(each.message) for each in caught if said in str(each.message)]
+    assert [text.partition(" of ")[0] for text in texts] == [f"sample 0, file {files[0]},"]
+    images = [Image.open(file) for file in files]
+    with pytest.warns(TorchcrossWarning, match=f"item . of .* {said}"):
+        tx.DatasetSource(images, PETS, labels=[0, 1]).read([0, 1])
+
+
+def test_values_above_the_bits_are_an_error_that_says_how_many_they_need(tmp_path) -> None:
+    with pytest.raises(
+        ReadError, match=r"a\.png: its values reach 4095, and 11 bits hold 0\.\.2047; give bits=12"
+    ):
+        from_folder(tmp_path, Image.fromarray(TWELVE), bits=11)
+
+
+@pytest.mark.parametrize("bits", [7, 17, 12.0, True, "12"])
+def test_bits_that_are_no_depth_are_refused(bits, tmp_path) -> None:
+    with pytest.raises(SourceError, match="no depth of an image; give 8 to 16"):
+        from_folder(tmp_path, Image.fromarray(TWELVE), bits=bits)
+
+
+def test_bits_need_a_mode_of_a_dataset() -> None:
+    with pytest.raises(SourceError, match="got bits=12 and no mode"):
+        from_hugging_face(Image.fromarray(TWELVE), bits=12)

@@ -148,7 +148,7 @@ def test_eight_workers_and_more_workers_than_chunks() -> None:
     assert all(same(one, other) for one, other in zip(found, expected(0, 6), strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("context", ["fork", "forkserver", "spawn"])
 def test_every_way_to_start_workers_gives_the_same_episodes(context: str) -> None:
     plain = tx.EpisodeSampler(toys.multiclass(60), shots=1, queries=1)

@@ -56,7 +56,7 @@ def test_gradients_flow() -> None:
     torch.testing.assert_close(images.grad[0, :, 0, 0], 1 / torch.tensor([0.229, 0.224, 0.225]))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_works_in_worker_processes() -> None:
     task = Task("shape", MultiClass(["disc", "square", "star"]))
     sampler = EpisodeSampler(

@@ -234,7 +234,7 @@ def test_nothing_is_unpickled(saved) -> None:
         tx.load_plans(saved, toys.multiclass())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @given(data=st.data())
 @max_examples(36, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_bytes_are_an_error_of_ours_or_change_nothing(saved, tmp_path, data) -> None:

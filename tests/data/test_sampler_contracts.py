@@ -56,14 +56,14 @@ def reason_to_give_up(sampler, episodes):
 # -- all contracts at once -------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @given(st.data(), st.integers(0, 10**6))
 def test_samplers_of_exclusive_classes_keep_every_contract(data, start):
     source = data.draw(sources(EXCLUSIVE, each=data.draw(FEW), groups=False))
     check_sampler(data.draw(samplers(source)), 6, start=start)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @given(st.data())
 def test_samplers_of_several_labels_keep_every_contract_or_say_that_labels_overlap(data):
     source = data.draw(sources(["multilabel"], each=data.draw(FEW), groups=False))
@@ -71,7 +71,7 @@ def test_samplers_of_several_labels_keep_every_contract_or_say_that_labels_overl
     assert "labels overlap" in reason_to_give_up(sampler, 6)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @given(st.data())
 def test_samplers_with_subjects_keep_every_contract_or_say_that_subjects_are_in_the_way(data):
     source = data.draw(hostile_subjects(data.draw(FEW)))
@@ -318,7 +318,7 @@ def test_threads_may_share_a_sampler(kind):
             assert found == expected
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_spawned_process_draws_the_same_plans():
     drawn = [make() for make in SAMPLERS.values()]
     with get_context("spawn").Pool(1) as pool:

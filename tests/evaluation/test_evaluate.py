@@ -147,7 +147,7 @@ def test_a_diverging_adaptation_is_a_row_and_no_end():
         list(evaluate(faulty, episodes, run="r", algorithm="x"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nothing_is_kept():
     given = []
 

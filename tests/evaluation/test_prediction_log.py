@@ -12,7 +12,7 @@ import torchcross as tx
 from tests.examples import max_examples
 from tests.targets.tables import TARGETS, random_labels, random_logits
 from torchcross.data import toys
-from torchcross.errors import InputError
+from torchcross.errors import InputError, SmallSupportError
 from torchcross.evaluation import PredictionLog, evaluate
 from torchcross.records import Predictions, Records, read_predictions
 from torchcross.targets import MultiClass, Prediction
@@ -179,3 +179,33 @@ def test_what_is_no_set_of_predictions_is_refused(change, said):
     assert Predictions(**good).rows == 3
     with pytest.raises(InputError, match=said):
         Predictions(**{**good, **change})
+
+
+def log_with_sets(sets_of):
+    """Of three episodes of one task source."""
+    sampler = tx.EpisodeSampler(SOURCES["multiclass"], shots=2, queries=3, seed=1)
+    log = PredictionLog("any", shots=2, sets_of=sets_of)
+    for number in range(3):
+        episode = tx.Episodes(sampler)[number]
+        target = episode.task.target
+        log(episode, target.predict(random_logits(target, len(episode.query), number, 1.0)))
+    return log
+
+
+def test_an_episode_whose_support_is_too_small_for_sets_is_the_reason_of_all():
+    def sets_of(episode):
+        if episode.plan.index == 1:
+            raise SmallSupportError("one sample of class 0")
+        return np.ones((len(episode.query), len(episode.task.classes)), dtype=bool)
+
+    predictions = log_with_sets(sets_of).predictions()
+    assert predictions.sets is None
+    assert predictions.sets_absent == "episode 1: one sample of class 0"
+
+
+def test_any_other_error_of_sets_is_one():
+    def sets_of(episode):
+        raise InputError("level=90 is not below 1")
+
+    with pytest.raises(InputError, match="level=90"):
+        log_with_sets(sets_of)

@@ -45,7 +45,7 @@ def test_a_torch_export_file_predicts_the_same(predictor, images, tmp_path):
     assert metadata["torchcross.images"] == images
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_logits_float64_and_statistics_of_the_support_set(tmp_path):
     path = tmp_path / "p.pt2"
     predictor = ProtoNet(conv4()).double().adapt(EPISODE.support, EPISODE.task)

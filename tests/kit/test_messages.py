@@ -20,7 +20,7 @@ CLASSES = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @given(st.text())
 def test_printable_text_can_be_written_and_moves_no_cursor(text: str) -> None:
     shown = printable(text)

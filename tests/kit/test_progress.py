@@ -87,3 +87,12 @@ def test_lines_stand_below_a_bar_and_replace_each_other():
     last = screen.file.getvalue().rpartition("2/3")[2]
     assert "score-b on \\x1b[31mhost" in last
     assert "score-a" not in last
+
+
+def test_the_speed_of_a_bar_that_is_done_is_that_of_the_whole():
+    clock = [0.0]
+    screen = Console(file=io.StringIO(), force_terminal=True, width=140, get_time=lambda: clock[0])
+    with ProgressBars(wanted=True, console=screen) as bars:
+        for clock[0], done in ((0.0, 0), (1.0, 90), (10.0, 100)):
+            bars("eyes", done, 100)
+    assert "10 images/s" in screen.file.getvalue()

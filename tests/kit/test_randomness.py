@@ -163,7 +163,7 @@ def test_threads_do_not_disturb_each_other():
             assert dict(zip(alone, threads.map(draw_many, alone), strict=True)) == alone
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_spawned_process_draws_the_same():
     with get_context("spawn").Pool(1) as pool:
         assert pool.apply(draw_many, (7,)) == draw_many(7)

@@ -24,3 +24,13 @@ def test_what_is_no_text_is_shown_as_it_is():
     assert unknown_name("backbone", ["conv4"], ["conv4"]).startswith(
         "no backbone is called ['conv4']"
     )
+
+
+def test_a_name_that_has_its_use_already_is_listed_and_not_meant():
+    names = ["synthetic 1", "synthetic 2", "other"]
+    listed = "'synthetic 1', 'synthetic 2', 'other'"
+    assert (
+        suggest("synthetic 3", names, names[:1])
+        == f"did you mean 'synthetic 2'? There are {listed}"
+    )
+    assert suggest("synthetic 3", names, names[:2]) == f"there are {listed}"

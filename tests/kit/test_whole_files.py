@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from torchcross._kit.whole_files import UNFINISHED_NAME, remove_abandoned, write_whole
+from torchcross._kit.whole_files import (
+    UNFINISHED_NAME,
+    open_whole,
+    remove_abandoned,
+    write_whole,
+)
+from torchcross.errors import WriteError
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot ask whether a process runs")
@@ -46,3 +52,11 @@ def test_processes_with_the_same_number_write_the_same_file(tmp_path: Path, monk
     write_whole(tmp_path / "a", "whole")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert UNFINISHED_NAME.fullmatch(names[0])["process"] == str(os.getpid())
+
+
+def test_a_file_in_place_of_the_folder_is_a_write_error(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("notes")
+    path = tmp_path / "results" / "rows.csv"
+    with pytest.raises(WriteError, match=r"rows\.csv cannot be written"), open_whole(path) as file:
+        file.write(b"1")
+    assert (tmp_path / "results").read_text() == "notes"

@@ -1,5 +1,7 @@
 """Vectors of classes: made of prompts, kept in files."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -93,9 +95,14 @@ def test_rows_of_numpy_are_those_of_the_classes(tmp_path):
     [
         ({}, "got no vectors"),
         ({"a": torch.ones(3), "b": torch.ones(4)}, "unequal widths: {'a': 3, 'b': 4}"),
-        ({"a": torch.zeros(3)}, "vector of 'a' is empty, zero or not finite"),
-        ({"a": torch.tensor([1.0, torch.nan])}, "zero or not finite"),
-        ({"a": torch.ones(2, 0)}, "empty, zero"),
+        ({"a": torch.zeros(3)}, "vector of 'a' is zero, not finite or too long"),
+        ({"a": torch.tensor([1.0, torch.nan])}, "zero, not finite"),
+        ({"a": torch.tensor([1.0, torch.inf])}, "zero, not finite"),
+        ({"a": torch.full((3,), 1e200, dtype=torch.float64)}, "too long"),
+        ({"a": torch.tensor([[1.0, 2], [0, 0]])}, "'a', of prompt 1, is zero"),
+        ({"a": torch.tensor([[1.0, 2], [torch.inf, 0]])}, "'a', of prompt 1, is zero, not finite"),
+        ({"a": torch.tensor([[1.0, 2], [-1, -2]])}, "of the prompts of 'a' cancel out"),
+        ({"a": torch.ones(2, 0)}, "vector of 'a' is empty"),
         ({"a": torch.arange(3)}, "give floats"),
         ({"a": torch.ones(2, 2, 2)}, "give floats"),
     ],
@@ -103,6 +110,41 @@ def test_rows_of_numpy_are_those_of_the_classes(tmp_path):
 def test_what_is_no_vector_is_refused(values, match):
     with pytest.raises(InputError, match=match):
         TextVectors(values)
+
+
+HEADER = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }"
+HOSTILE = {
+    "cut off": HEADER % ("<f8", "(3, 5)"),
+    "far too large": HEADER % ("<f8", "(3, 99999999999999)"),
+    "beyond integers": HEADER % ("<f8", "(3, 99999999999999999999999)"),
+    "no size": HEADER % ("<f8", "(True, 4)"),
+    "negative": HEADER % ("<f8", "(-3, -4)"),
+    "objects": HEADER % ("|O", "(3, 4)"),
+    "brackets": "(" * 3000,
+    "no table": "{1, 2}",
+}
+
+
+@pytest.mark.parametrize("kind", [*HOSTILE, "pickle", "archive", "empty"])
+def test_hostile_arrays_are_errors_that_name_the_file(tmp_path, kind):
+    path = tmp_path / "texts.npy"
+    if kind in HOSTILE:
+        text = HOSTILE[kind].encode() + b"\n"
+        path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(96))
+    elif kind == "archive":
+        with path.open("wb") as file:
+            np.savez(file, rows=rows().numpy())
+    else:
+        path.write_bytes(pickle.dumps([1, 2]) if kind == "pickle" else b"")
+    with pytest.raises(ReadError, match=r"texts\.npy is no \.npy file of numbers"):
+        TextVectors.read(path, TASK.classes)
+
+
+@pytest.mark.parametrize("classes", [["disc", "star", "disc"], ["disc", "nothing"]])
+def test_a_class_with_two_rows_is_refused_by_name(tmp_path, classes):
+    np.save(tmp_path / "texts.npy", rows(3).numpy())
+    with pytest.raises(InputError, match=rf"'{classes[-1]}' would have several rows"):
+        TextVectors.read(tmp_path / "texts.npy", classes)
 
 
 def test_bad_files_and_scales_are_named(tmp_path):
@@ -131,3 +173,15 @@ def test_tasks_with_texts_of_their_own():
         both.prototypes(LABELS)
     with pytest.raises(InputError, match="take them from one model"):
         TaskTexts([(TASK, first), (other, TextVectors({"a": torch.ones(2)}))])
+
+
+def test_the_refusal_of_a_class_without_a_vector_is_the_same_in_any_order():
+    """Files of tensors come in no fixed order, and equal reasons are told once."""
+    task = Task("kind", MultiClass(["kind 1", "kind 2", "kind 3"]), "ink")
+    said = set()
+    for names in (["kind 1", "kind 2", "kin 3"], ["kin 3", "kind 2", "kind 1"]):
+        with pytest.raises(InputError) as refusal:
+            TextVectors({name: torch.ones(3) for name in names}).prototypes(task)
+        said.add(str(refusal.value).partition("; ")[2])
+    # Those that are nearer have their class.
+    assert said == {"did you mean 'kin 3'? There are 'kin 3', 'kind 1', 'kind 2'"}

@@ -30,6 +30,7 @@ class _Screen:
     items_per_step  how many of them one step is
     wanted          None: only where standard error is a terminal. False: never
     transient       the bars go when they are done
+    shows_pace      the speed and the time left at this speed stand beside the bars
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class _Screen:
         wanted: bool | None = None,
         transient: bool,
         console: Console | None = None,
+        shows_pace: bool = True,
     ) -> None:
         self._progress: Progress | None = None
         self._lines: list[str] = []
@@ -51,6 +53,7 @@ class _Screen:
                 *(unit, items_per_step, self._lines),
                 transient=transient,
                 console=console or _standard_error(),
+                shows_pace=shows_pace,
             )
 
     @property
@@ -63,7 +66,9 @@ class _Screen:
             return
         if name not in self._tasks:
             label = _label(name, max(progress.console.width - _BESIDE, _LEAST))
-            self._tasks[name] = progress.add_task(label, total=total, completed=done, note=note)
+            self._tasks[name] = progress.add_task(
+                label, total=total, completed=done, note=note, first=done
+            )
         progress.update(self._tasks[name], completed=done, total=total, note=note)
 
     def show_lines(self, lines: Sequence[str]) -> None:
@@ -114,6 +119,7 @@ class ProgressBar(_Screen):
         wanted: bool | None = None,
         transient: bool = True,
         console: Console | None = None,
+        shows_pace: bool = True,
     ) -> None:
         super().__init__(
             unit=unit,
@@ -121,6 +127,7 @@ class ProgressBar(_Screen):
             wanted=wanted,
             transient=transient,
             console=console,
+            shows_pace=shows_pace,
         )
         self._name = name
         self._total = total
@@ -145,7 +152,13 @@ def _standard_error() -> Console:
 
 
 def _rich_progress(
-    unit: str, items_per_step: int, lines: Sequence[str], *, transient: bool, console: Console
+    unit: str,
+    items_per_step: int,
+    lines: Sequence[str],
+    *,
+    transient: bool,
+    console: Console,
+    shows_pace: bool,
 ) -> Progress:
     # rich takes a while to import, and most processes have no terminal.
     from rich.progress import (
@@ -162,7 +175,11 @@ def _rich_progress(
 
     class Speed(ProgressColumn):
         def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
+            speed = task.speed
+            if task.finished:
+                # rich has that of the last steps, which a bar of two steps makes of a moment.
+                done, seconds = task.completed - task.fields["first"], task.finished_time
+                speed = done / seconds if done and seconds else None
             return Text("" if speed is None else f"{speed * items_per_step:.3g} {unit}/s")
 
     class BarsAndLines(Progress):
@@ -171,14 +188,18 @@ def _rich_progress(
             if lines:
                 yield Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
 
-    columns = (
+    speed = Speed(table_column=Column(no_wrap=True, min_width=16))
+    left = TimeRemainingColumn(
+        table_column=Column(no_wrap=True), elapsed_when_finished=not transient
+    )
+    columns: list[ProgressColumn] = [
         TextColumn("{task.description}", table_column=Column(no_wrap=True)),
         BarColumn(bar_width=16),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
-        Speed(table_column=Column(no_wrap=True, min_width=16)),
         TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(table_column=Column(no_wrap=True), elapsed_when_finished=not transient),
-    )
+    ]
+    if shows_pace:
+        columns = [*columns[:-1], speed, columns[-1], left]
     return BarsAndLines(*columns, console=console, transient=transient)
 
 

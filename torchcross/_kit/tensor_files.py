@@ -56,6 +56,20 @@ def read(path: Path) -> tuple[Tensors, dict[str, str]]:
     return parse(path, data)
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a file, without its tensors: their hash is not looked at."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            header = _header_of(start + file.read(int.from_bytes(start, "little")))
+        metadata: dict[str, str] = dict(header.get("__metadata__") or {})
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+        raise ReadError(
+            f"{path} is no safetensors file that can be read: {_short(error)}. {_ADVICE}"
+        ) from error
+    return metadata
+
+
 def parse(path: Path, data: bytes) -> tuple[Tensors, dict[str, str]]:
     """(tensors, metadata) of the bytes of a file; `path` is for the error text."""
     from safetensors import SafetensorError

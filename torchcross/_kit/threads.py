@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+ONE_COMPUTES: Final = threading.RLock()
+"""Held while a unit of work computes. Torch's random numbers and its number of threads belong to
+the process, so two units in threads of one process would change each other's results."""
 
 
 def results_in_order(

@@ -7,6 +7,8 @@ import os
 import stat
 from pathlib import Path
 
+from torchcross.errors import ReadError
+
 
 def check_regular(path: str | Path) -> None:
     """Raise OSError, as opening would, where a path leads to no file, or to one of another kind."""
@@ -24,3 +26,15 @@ def read_user_file(path: Path) -> bytes:
     """The content of a regular file."""
     check_regular(path)
     return path.read_bytes()
+
+
+def read_user_text(path: Path) -> str:
+    """The text of a regular file in UTF-8, with or without a byte-order mark."""
+    try:
+        return read_user_file(path).decode("utf-8-sig")
+    except OSError as error:
+        raise ReadError(
+            f"{path} cannot be read ({error.strerror or error}); give the path of a file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ReadError(f"{path} is not UTF-8; convert it") from error

@@ -84,7 +84,9 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
             " a folder that exists and can be written"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # It fails too where the folder is a file. The error above says why nothing was written.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -21,6 +21,8 @@ _THREAD_SETTINGS: Final = (
     "NUMEXPR_NUM_THREADS",
 )
 _ENVIRONMENT: Final = threading.Lock()
+"""Held while this process has the environment of one that it starts."""
+
 _ASK: Final = b"stop"
 _LOOKS: Final = 40
 _LOOK_SECONDS: Final = 0.05
@@ -137,8 +139,9 @@ def _prepare(receiver: Connection) -> None:
     for name in ("SIGINT", "SIGHUP", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, leave)
 
 
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
+def leave(number: int, frame: FrameType | None) -> NoReturn:
+    """End this process by a signal, with the status that shells give it."""
     raise SystemExit(128 + number)

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 from torch import Tensor
 
 from torchcross.algorithms import Algorithm, ClosedForm, NamedPrediction
+from torchcross.data import EpisodeSampler, TaskSource
 from torchcross.episode import Batch, Episode
 from torchcross.errors import DivergenceError, InputError
 from torchcross.metrics import Score
@@ -52,19 +53,19 @@ def evaluate(
 
     An adaptation that diverges leaves NaN with its reason, and so do predictions that are not
     finite; any other error is raised. Where a support lacks classes, the reason of every value of
-    that episode names them. `progress` is called with the number of episodes done (see
-    `ProgressBar`), `observe` with each episode and its prediction.
+    that episode names them; it also has the algorithm's `remark`. `progress` is called with the
+    number of episodes done (see `ProgressBar`), `observe` with each episode and its prediction.
+
+    >>> from torchcross import backbones
+    >>> from torchcross.algorithms import ProtoNet
+    >>> from torchcross.data import toys
+    >>> episodes = tx.Episodes(tx.EpisodeSampler(toys.binary(100, size=16), shots=5, queries=3), 4)
+    >>> protonet = ProtoNet(backbones.conv4(8, in_channels=1))
+    >>> records = list(tx.evaluate(protonet, episodes, run="first", algorithm="protonet"))
+    >>> len(records), records[0].metric, records[0].shots
+    (20, 'auroc', 5)
     """
-    if not callable(adapt):
-        raise InputError(
-            f"evaluate got {type(adapt).__name__}; give an algorithm such as MAML, or a function"
-            " (support, task) -> predictor"
-        )
-    if steps is not None and not isinstance(adapt, Algorithm):
-        raise InputError(
-            f"steps={steps} has no meaning for a function; give an algorithm, or give the steps to"
-            " the function"
-        )
+    _check_arguments(adapt, episodes, steps)
     if isinstance(metrics, str):
         metrics = (metrics,)
     # A wrong name raises here, and not when the caller takes the first record.
@@ -83,7 +84,7 @@ def evaluate(
                 if observe is not None:
                     observe(episode, prediction)
                 scores = target.evaluate(prediction, episode.query.y, metrics)
-            for metric, score in _with_missing_classes(scores, episode).items():
+            for metric, score in _with_remarks(scores, adapt, episode).items():
                 yield EpisodeRecord(
                     run=run,
                     target=plan.source,
@@ -102,13 +103,37 @@ def evaluate(
     return records()
 
 
-def _with_missing_classes(scores: Mapping[str, Score], episode: Episode) -> Mapping[str, Score]:
-    """The scores, and in their reasons which classes the support did not have."""
-    if not (missing := episode.missing_classes):
+def _check_arguments(adapt: object, episodes: object, steps: int | None) -> None:
+    if not callable(adapt):
+        raise InputError(
+            f"evaluate got {type(adapt).__name__}; give an algorithm such as MAML, or a function"
+            " (support, task) -> predictor"
+        )
+    if isinstance(episodes, TaskSource | EpisodeSampler):
+        raise InputError(
+            f"evaluate got {type(episodes).__name__} and needs episodes; give"
+            " Episodes(sampler, 100), where sampler = EpisodeSampler(source)"
+        )
+    if steps is not None and not isinstance(adapt, Algorithm):
+        raise InputError(
+            f"steps={steps} has no meaning for a function; give an algorithm, or give the steps to"
+            " the function"
+        )
+
+
+def _with_remarks(
+    scores: Mapping[str, Score], adapt: Algorithm | Adapt, episode: Episode
+) -> Mapping[str, Score]:
+    """The scores; their reasons also have the algorithm's remark, and classes without a sample."""
+    remarks = []
+    if isinstance(adapt, Algorithm) and (remark := adapt.remark(episode.support, episode.task)):
+        remarks.append(remark)
+    if missing := episode.missing_classes:
+        remarks.append(f"{NO_SAMPLE_OF} {', '.join(map(repr, missing))}")
+    if not remarks:
         return scores
-    names = f"{NO_SAMPLE_OF} {', '.join(map(repr, missing))}"
     return {
-        metric: replace(score, reason=f"{score.reason}; {names}" if score.reason else names)
+        metric: replace(score, reason="; ".join(filter(None, (score.reason, *remarks))))
         for metric, score in scores.items()
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from torchcross._kit.arrays import Indices
 from torchcross.episode import Episode
-from torchcross.errors import InputError
+from torchcross.errors import InputError, SmallSupportError
 from torchcross.plan import EpisodePlan
 from torchcross.records.predictions import Predictions
 from torchcross.targets import Prediction
@@ -28,6 +29,9 @@ class PredictionLog:
     records = list(evaluate(algorithm, episodes, ..., observe=log))
     log.predictions().write("protonet.safetensors")
 
+    `sets_of` makes the prediction sets of an episode. Where it raises a SmallSupportError for any
+    of them, no sets are kept, and the predictions say why.
+
     `groups` are the subjects of the source's images, where they are known. Log-odds are kept in
     float32. Where two different ones of an episode would become equal, the larger one becomes the
     next number: metrics of what is kept are those of the predictions themselves.
@@ -41,9 +45,13 @@ class PredictionLog:
         seed: int = 0,
         groups: Indices | None = None,
         split: str = "all",
+        sets_of: Callable[[Episode], NDArray[np.bool_]] | None = None,
     ) -> None:
         self._algorithm, self._shots, self._seed = algorithm, shots, seed
         self._groups, self._split = groups, split
+        self._sets_of = sets_of
+        self._sets: list[NDArray[np.bool_]] = []
+        self._sets_absent = ""
         self._source = ""
         self._task: Task | None = None
         self._episodes: list[int] = []
@@ -62,6 +70,12 @@ class PredictionLog:
         self._check_source(plan, episode.task)
         labels = episode.query.y.cpu().numpy()
         self.add(plan.index, plan.query, labels, prediction)
+        if self._sets_of is not None:
+            try:
+                self._sets.append(self._sets_of(episode))
+            except SmallSupportError as error:
+                self._sets_of = None
+                self._sets_absent = f"episode {plan.index}: {error}"
 
     def add(
         self, number: int, images: Indices, labels: NDArray[Any], prediction: Prediction
@@ -101,6 +115,8 @@ class PredictionLog:
         """The predictions so far, as those of a source and a task that are given."""
         columns = {name: np.concatenate(part) for name, part in self._parts.items()}
         images = columns["images"]
+        if self._sets_of is not None:
+            columns["sets"] = np.concatenate(self._sets)
         return Predictions(
             source=source,
             task=task,
@@ -111,6 +127,7 @@ class PredictionLog:
             episodes=np.array(self._episodes, dtype=np.int64),
             sizes=np.array([len(part) for part in self._parts["images"]], dtype=np.int64),
             subjects=None if self._groups is None else self._groups[images],
+            sets_absent=self._sets_absent,
             **columns,
         )
 

@@ -32,7 +32,7 @@ def predictions_of(
 ) -> tuple[Indices, Prediction]:
     """(at most `most` samples of a source, evenly spaced, and their predictions).
 
-    Images are read a batch at a time.
+    Images are read a batch at a time. Predictions are on the CPU, as labels are.
     """
     count = len(source) if most is None else min(len(source), most)
     rows = np.array([place * len(source) // count for place in range(count)], dtype=np.int64)
@@ -41,5 +41,5 @@ def predictions_of(
     logits = []
     for start in range(0, count, _IMAGES_AT_ONCE):
         images = source.read(rows[start : start + _IMAGES_AT_ONCE]).to(device)
-        logits.append(predictor.logits(images))
+        logits.append(predictor.logits(images).cpu())
     return rows, source.task.target.predict(torch.cat(logits))

@@ -10,10 +10,14 @@ from torch import Tensor
 
 from torchcross._kit.arrays import Indices
 from torchcross._kit.backgrounds import DEFAULT_BACKGROUND, Background
-from torchcross.data.sources.images import (
-    BlankImages,
-    Mode,
+from torchcross.data.sources.flattening import (
+    Flattening,
+    ImageWarnings,
     checked_background,
+    checked_bits,
+)
+from torchcross.data.sources.images import (
+    Mode,
     checked_mode,
     checked_size,
     image_tensor,
@@ -31,8 +35,8 @@ class HuggingFaceSource(TaskSource):
     `image` and `label` name its columns, `group` that of the subjects, if there are any. Without a
     task, the names of a ClassLabel column become the classes of a MultiClass task, and those of a
     list of ClassLabel the labels of a MultiLabel task; its domain is the dataset's name. `mode`
-    ("RGB" or "L"), `size` and `background` are those of ImageFolderSource. Without a mode, images
-    stay as they are, with palettes expanded.
+    ("RGB" or "L"), `size`, `background` and `bits` are those of ImageFolderSource. Without a mode,
+    images stay as they are, with palettes expanded.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class HuggingFaceSource(TaskSource):
         size: int | tuple[int, int] | None = None,
         name: str | None = None,
         background: Background = DEFAULT_BACKGROUND,
+        bits: int | None = None,
     ) -> None:
         columns = getattr(dataset, "column_names", None)
         if not isinstance(columns, list):
@@ -60,6 +65,12 @@ class HuggingFaceSource(TaskSource):
         self.mode = None if mode is None else checked_mode(mode, "HuggingFaceSource")
         self.size = checked_size(size, "HuggingFaceSource")
         self.background = checked_background(background, "HuggingFaceSource")
+        self.bits = checked_bits(bits, "HuggingFaceSource")
+        if bits is not None and mode is None:
+            raise SourceError(
+                f"HuggingFaceSource got bits={bits} and no mode; without one, images keep their"
+                ' values: give mode="L" or "RGB" too'
+            )
         is_picture = _is_picture(dataset.features[image], image)
         if not is_picture and (mode is not None or size is not None):
             raise SourceError(
@@ -75,7 +86,7 @@ class HuggingFaceSource(TaskSource):
         super().__init__(task, _labels(dataset, label, task.target), groups=groups, name=name)
         self.dataset = (plain if is_picture else _as_arrays(dataset, image)).select_columns([image])
         self.column = image
-        self._blank_images = BlankImages(self.name, self.background)
+        self._warnings = ImageWarnings(f"source {self.name!r}", self.background)
         if not is_picture and len(self) and (first := self.dataset[0][image]) is not None:
             image_tensor(first)
 
@@ -97,8 +108,10 @@ class HuggingFaceSource(TaskSource):
             image,
             self.mode,
             self.size,
-            self.background,
-            lambda: self._blank_images.warn(f"sample {sample}"),
+            Flattening(
+                *(self.background, self.bits),
+                on_remark=lambda remark: self._warnings.warn(f"sample {sample}", remark),
+            ),
         )
 
 

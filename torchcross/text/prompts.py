@@ -11,7 +11,7 @@ from string import Formatter
 from typing import Final
 
 from torchcross._kit.suggestions import suggest, unknown_name
-from torchcross._kit.user_files import read_user_file
+from torchcross._kit.user_files import read_user_text
 from torchcross.errors import InputError, ReadError
 from torchcross.task import Task
 
@@ -37,14 +37,7 @@ class PromptTable:
     def read(cls, path: str | Path) -> PromptTable:
         """A CSV file in UTF-8, with or without a byte-order mark; its first line names classes."""
         path = Path(path)
-        try:
-            text = read_user_file(path).decode("utf-8-sig")
-        except OSError as error:
-            raise ReadError(
-                f"{path} cannot be read ({error.strerror or error}); give a CSV file of prompts"
-            ) from error
-        except UnicodeDecodeError as error:
-            raise ReadError(f"{path} is not UTF-8; save it as UTF-8") from error
+        text = read_user_text(path)
         try:
             lines = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
         except csv.Error as error:

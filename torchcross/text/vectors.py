@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +12,10 @@ from typing import Final, Protocol, final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from torchcross._kit import tensor_files
+from torchcross._kit.npy_files import read_npy
 from torchcross._kit.suggestions import suggest
 from torchcross._kit.user_files import check_regular
 from torchcross.errors import InputError, ReadError
@@ -99,7 +100,7 @@ class TextVectors:
                 hint = " (labels are set against the text 'nothing')"
             raise InputError(
                 f"{self.origin}: no vector for {', '.join(map(repr, missing))} of"
-                f" {task.name!r}{hint}; {suggest(missing[0], list(self.vectors))}"
+                f" {task.name!r}{hint}; {suggest(missing[0], sorted(self.vectors), names)}"
             )
         return torch.stack([self.vectors[name] for name in names])
 
@@ -154,9 +155,17 @@ class TextVectors:
 class TaskTexts:
     """The vectors of several tasks, in which classes of one name may have other texts.
 
-    TaskTexts([(task, vectors), (other, others)])
-
     A task is known by its name and domain: with fewer classes it is the same.
+
+    >>> from torchcross.targets import MultiClass
+    >>> from torchcross.text import TaskTexts, TextVectors
+    >>> shape = tx.Task("shape", MultiClass(["disc", "star"]), domain="ink")
+    >>> sky = tx.Task("object", MultiClass(["sun", "star"]), domain="sky")
+    >>> vectors = TextVectors({"disc": torch.tensor([1.0, 0.0]), "star": torch.tensor([0.0, 1.0])})
+    >>> others = TextVectors({"sun": torch.tensor([0.6, 0.8]), "star": torch.tensor([1.0, 0.0])})
+    >>> texts = TaskTexts([(shape, vectors), (sky, others)])
+    >>> texts.prototypes(shape)[1].tolist(), texts.prototypes(sky)[1].tolist()
+    ([0.0, 1.0], [1.0, 0.0])
     """
 
     def __init__(self, of_tasks: Iterable[tuple[Task, TextVectors]]) -> None:
@@ -195,10 +204,10 @@ def text_vectors(encoder: TextEncoder, prompts: ClassPrompts) -> TextVectors:
     texts = list(dict.fromkeys(text for each in prompts.values() for text in each))
     if not texts:
         raise InputError("there are no prompts; give a task with classes, and templates")
-    rows = F.normalize(encoder.embed(texts).detach().double().cpu(), dim=-1)
+    rows = encoder.embed(texts).detach().double().cpu()
     places = {text: place for place, text in enumerate(texts)}
     vectors = {
-        NOTHING if name is None else name: rows[[places[text] for text in each]].mean(0)
+        NOTHING if name is None else name: rows[[places[text] for text in each]]
         for name, each in prompts.items()
     }
     return TextVectors(vectors, encoder.scale, encoder.name)
@@ -212,11 +221,19 @@ def _unit(name: str, value: Tensor) -> Tensor:
             f"the vector of {name!r} is {shape}; give floats (D,), or (M, D) of several prompts"
         )
     rows = value.detach().cpu().double()
-    mean = F.normalize(rows, dim=-1).mean(0) if rows.ndim == 2 else rows
-    if not mean.numel() or not bool(mean.isfinite().all()) or not bool(mean.any()):
+    if not rows.numel():
+        raise InputError(f"the vector of {name!r} is empty; give one with a direction")
+    lengths = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    broken = ~(rows.isfinite().all(-1, keepdim=True) & lengths.isfinite() & (lengths > 0))
+    if bool(broken.any()):
+        of_prompt = f", of prompt {int(broken.flatten().int().argmax())}," if rows.ndim == 2 else ""
         raise InputError(
-            f"the vector of {name!r} is empty, zero or not finite; give one with a direction"
+            f"the vector of {name!r}{of_prompt} is zero, not finite or too long; give one with a"
+            " direction"
         )
+    mean = (rows / lengths).mean(0) if rows.ndim == 2 else rows
+    if not bool(mean.any()):
+        raise InputError(f"the vectors of the prompts of {name!r} cancel out; give other prompts")
     length = float(torch.linalg.vector_norm(mean))
     # Once more would change the last bits: what is read is what was written.
     return mean if abs(length - 1) < _LENGTH_ERROR else mean / length
@@ -237,8 +254,8 @@ def _read_rows(path: Path, classes: Sequence[str] | None) -> tuple[dict[str, Ten
     if classes is None:
         raise InputError(f"{path} does not name its rows; give classes=[...], one for each row")
     try:
-        rows = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        rows = read_npy(path)
+    except (ValueError, OSError) as error:
         raise ReadError(f"{path} is no .npy file of numbers ({error}); save it again") from error
     if rows.ndim != 2 or rows.dtype.kind != "f" or len(rows) - len(classes) not in (0, 1):
         raise InputError(
@@ -246,5 +263,10 @@ def _read_rows(path: Path, classes: Sequence[str] | None) -> tuple[dict[str, Ten
             " row of floats for each, and one more for no label"
         )
     names = [*classes, NOTHING][: len(rows)]
+    if repeated := [name for name, times in Counter(names).items() if times > 1]:
+        raise InputError(
+            f"{path}: {', '.join(map(repr, repeated))} would have several rows; name each class"
+            f" once, and none {NOTHING!r} where there is a row for no label"
+        )
     values = torch.from_numpy(rows.astype(np.float64))
     return dict(zip(names, values, strict=True)), None

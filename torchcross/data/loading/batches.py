@@ -85,6 +85,12 @@ class MixedBatches:
     last_batch="drop"  the samples that make no full batch, others in every pass, are left out
     last_batch="keep"  they are a smaller batch, but for a single one: it would have no variance in
                        BatchNorm, and is left out
+
+    >>> from torchcross.data import toys
+    >>> sources = [toys.binary(64, size=8), toys.ordinal(64, size=8)]
+    >>> batches = tx.MixedBatches(sources, batch_size=16)
+    >>> batches[3].source, len(batches[3].samples)
+    ('ink/specks', 16)
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from torchcross._kit.argument_checks import as_int
 from torchcross.data.loading.batches import BatchPlan, LabelledBatch, MixedBatches
+from torchcross.data.loading.episode_slice import EpisodeSlice, episode_number, numbers_of_slice
 from torchcross.data.sources.source import TaskSource
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError, ReadError
@@ -24,19 +25,40 @@ Augment = Callable[[Episode], Episode]
 
 
 class PlanSource(Protocol):
-    """Plans by index: a sampler, or plans loaded from a file."""
+    """Plans by index: a sampler, or plans loaded from a file.
+
+    >>> from torchcross.data import PlanSource, toys
+    >>> def images_of(plans: PlanSource, count: int) -> int:
+    ...     return sum(len(plan.support) + len(plan.query) for plan in plans.batch(range(count)))
+    ...
+    >>> images_of(tx.EpisodeSampler(toys.binary(60, size=8), shots=1, queries=2), 10)
+    60
+    """
 
     def __getitem__(self, index: int, /) -> EpisodePlan: ...
     def batch(self, indices: Any, /) -> Sequence[EpisodePlan]: ...
     def source(self, name: str, /) -> TaskSource: ...
 
 
+def is_plan_source(data: object) -> bool:
+    """Whether it gives plans by index; a task source does not."""
+    return all(hasattr(data, name) for name in ("__getitem__", "batch", "source"))
+
+
 class Episodes(Dataset[Episode]):
     """`Episodes(sampler)[i]` is episode i as tensors: support and query come from one read.
 
+    `episodes[10:20]` is a sequence of ten of them, each read when it is used. Where there is a last
+    episode, a negative index counts from the end.
     `transform` maps a batch of images (n, ...) to another; it sees support and query separately.
     `augment` then maps whole episodes, such as an `Augmentation`.
     `count` gives a length, so that it can be iterated as an ordinary Dataset.
+
+    >>> from torchcross.data import toys
+    >>> episodes = tx.Episodes(tx.EpisodeSampler(toys.binary(100, size=8), shots=2, queries=3))
+    >>> episode = episodes[17]
+    >>> episode.support.x.shape, episode.query.y.shape
+    (torch.Size([4, 1, 8, 8]), torch.Size([6]))
     """
 
     def __init__(
@@ -47,7 +69,7 @@ class Episodes(Dataset[Episode]):
         transform: Transform | None = None,
         augment: Augment | None = None,
     ) -> None:
-        if not all(hasattr(sampler, name) for name in ("__getitem__", "batch", "source")):
+        if not is_plan_source(sampler):
             raise InputError(
                 f"episodes come from a sampler, not from a {type(sampler).__name__}; for a source,"
                 " write EpisodeSampler(source)"
@@ -57,10 +79,22 @@ class Episodes(Dataset[Episode]):
         self.transform = transform
         self.augment = augment
 
-    def __getitem__(self, index: int) -> Episode:
-        if self.count is not None and not 0 <= index < self.count:
-            raise IndexError(f"episode {index} is outside 0..{self.count - 1}")
-        return self.read(self.sampler[index])
+    @overload
+    def __getitem__(self, index: int) -> Episode: ...
+    @overload
+    def __getitem__(self, index: slice) -> EpisodeSlice: ...
+    def __getitem__(self, index: int | slice) -> Episode | EpisodeSlice:
+        if isinstance(index, slice):
+            return EpisodeSlice(self, numbers_of_slice(index, self._length))
+        return self.read(self.sampler[episode_number(index, self._length)])
+
+    @property
+    def _length(self) -> int | None:
+        """None where there is no last episode."""
+        try:
+            return len(self)
+        except TypeError:
+            return None
 
     def __getitems__(self, indices: Sequence[int]) -> list[Episode]:
         if len(indices):
@@ -91,6 +125,10 @@ class Episodes(Dataset[Episode]):
         if self.count is not None:
             return self.count
         return len(self.sampler)  # type: ignore[arg-type]  # Sized where finite
+
+    def __repr__(self) -> str:
+        count = "" if self.count is None else f", {self.count}"
+        return f"Episodes({self.sampler!r}{count})"
 
     def __iter__(self) -> Iterator[Episode]:
         return (self[index] for index in range(len(self)))
@@ -136,6 +174,11 @@ class EpisodeLoader(_ChunkLoader[Episode]):
     Without `stop` it goes to the end of a finite sampler. Rank r of R gets the episodes r, r + R, r
     + 2R, ... of the range: none twice, none lost, whatever the number of workers. To resume, start
     where you stopped. No global random state is read or moved.
+
+    >>> from torchcross.data import toys
+    >>> sampler = tx.EpisodeSampler(toys.binary(100, size=8), shots=2, queries=3)
+    >>> [episode.plan.index for episode in tx.EpisodeLoader(sampler, 8, rank=1, ranks=2)]
+    [1, 3, 5, 7]
     """
 
     def __init__(

@@ -57,11 +57,12 @@ class DrawnImages:
 
     One entry for each image of each episode: `rows` is the place of the episode in `episodes`,
     `strata` the place of the image's stratum in `stratum_labels`. `subjects` is None where subjects
-    are not known. `digest` identifies the episodes.
+    are not known. `digest` identifies the episodes, `fingerprint` the labels of the source.
     """
 
     digest: str
     source: str
+    fingerprint: str
     episodes: Indices
     rows: Indices
     images: Indices
@@ -278,6 +279,7 @@ def _value_of(header: dict[str, Any], arrays: Arrays) -> DrawnImages:
     return DrawnImages(
         header["digest"],
         header["sources"][0]["name"],
+        header["sources"][0]["fingerprint"],
         read_only(arrays["index"].copy()),
         read_only(rows),
         read_only(both[""]),

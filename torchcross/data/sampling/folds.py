@@ -32,9 +32,11 @@ def stratified_folds(source: TaskSource, folds: int, *, seed: int = 0) -> tuple[
     answers = _membership(strata, source.task.target.classes)
     for name, members in answers.items():
         if 0 < (count := len(np.unique(subjects[members]))) < folds:
+            fewer = f"give at most {count} folds, or " if count > 1 else ""
             raise InfeasibleError(
                 f"source {source.name!r} has {count_text(count, _unit(source))} {name}, too few for"
-                f" {folds} folds; give at most {count} folds, or leave it out: source.restrict(...)"
+                f" {folds} folds; {fewer}leave the class out (source.restrict), or join it to"
+                " another"
             )
     if isinstance(strata, Partition):
         assigned = _folds_of_classes(strata.codes[known], subjects[known], folds, seed)
@@ -111,7 +113,9 @@ def _refuse_empty_classes(
     for name, members in answers.items():
         empty = [fold for fold, part in enumerate(parts) if not members[part].any()]
         if members.any() and empty:
+            fewer = "fewer folds, " if len(parts) > 2 else ""
             raise InfeasibleError(
                 f"source {source.name!r}: folds {empty} of {len(parts)} have no sample {name},"
-                " because a few subjects own most of them; give fewer folds or another seed"
+                f" because a few subjects own most of them; give {fewer}another seed, or leave the"
+                " largest of these subjects out"
             )

@@ -41,6 +41,10 @@ def class_fraction(source: TaskSource, fraction: float, *, seed: int = 0) -> Fra
 
     Subjects with the same labels form a group, of which the fraction is drawn. A smaller fraction
     is part of a larger one of the same seed. Refused where a class gets no sample.
+
+    >>> from torchcross.data import class_fraction, toys
+    >>> len(class_fraction(toys.binary(100, size=8), 0.5).indices)
+    50
     """
     fraction = checked_number("fraction", fraction, above=0)
     if fraction > 1:

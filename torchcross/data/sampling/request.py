@@ -41,7 +41,12 @@ Shots = int | tuple[int, int] | MetaDatasetShots
 class Request:
     """Ways, shots and queries of an episode.
 
-    `ways=None` means all classes, `(2, None)` two or as many as there are.
+    `ways=None` means all classes, and `(2, None)` between two and all of them.
+
+    >>> from torchcross.data import toys
+    >>> sampler = tx.EpisodeSampler(toys.multiclass(300, size=8), ways=3, shots=(1, 5), queries=2)
+    >>> sampler.request.ways, sampler.request.shot_range
+    (3, (1, 5))
     """
 
     ways: Ways

@@ -51,6 +51,15 @@ class EpisodeSampler:
     disjoint     lay out exactly this many episodes that share no sample; the sampler then has a
                  length. They may share subjects: `groups` keeps support and query of one episode
                  apart, not episodes
+
+    >>> from torchcross.data import toys
+    >>> source = toys.multiclass(100, size=8)
+    >>> sampler = tx.EpisodeSampler(source, ways=3, shots=2, queries=4, seed=0)
+    >>> plan = sampler[17]
+    >>> len(plan.support), len(plan.query)
+    (6, 12)
+    >>> bool((sampler[17].support == plan.support).all())
+    True
     """
 
     def __init__(
@@ -147,7 +156,10 @@ class EpisodeSampler:
 
     def _episode_number(self, index: int | np.integer[Any]) -> int:
         if not is_integer(index):
-            raise TypeError(f"an episode's index is an integer, not {index!r}")
+            raise TypeError(
+                f"an episode's index is an integer, not {index!r}; for several plans, write"
+                " sampler.batch(range(10))"
+            )
         if not 0 <= index < self._end:
             raise IndexError(f"episode {index} is outside 0..{self._end - 1}")
         return int(index)
@@ -177,9 +189,9 @@ class EpisodeSampler:
         """What the plans are drawn with, as plain values."""
         return {"seed": self.seed, "request": self.request.describe()}
 
-    def curve(self, shots: Sequence[int], *, nested: bool = True) -> ShotCurve:
+    def curve(self, shots: Sequence[int], *, nested: bool = True, keep: int = 0) -> ShotCurve:
         """Plans at several numbers of shots. Nested: one query, fewer shots are part of more."""
-        return ShotCurve(self, shots, nested=nested)
+        return ShotCurve(self, shots, nested=nested, keep=keep)
 
     def with_shots(self, shots: Shots) -> EpisodeSampler:
         """The same sampler with other shots."""

@@ -52,6 +52,12 @@ class FeatureRecord:
     preprocessing  what was done to images before the backbone saw them
     augmentation   how the further views were made; None where there is one view
     about          for people: the names of source and backbone, versions, and so on
+
+    >>> from torchcross.data import toys
+    >>> backbone = tx.backbones.conv4(8, in_channels=1)
+    >>> record = tx.features(toys.binary(100, size=16), backbone).features.record
+    >>> record.images, record.width, record.images_of(1)
+    (100, 8, range(64, 100))
     """
 
     images: int

@@ -18,7 +18,7 @@ from torchcross.data.sources.source import TaskSource
 from torchcross.errors import SourceError
 from torchcross.targets.labels import Codes
 
-_SAMPLE = 64
+FINGERPRINT_IMAGES = 64
 """How many images, evenly spaced, are read for a fingerprint."""
 _AT_ONCE = 8
 
@@ -103,7 +103,7 @@ class FeatureSource(TaskSource):
 
 def image_fingerprint(source: TaskSource) -> str:
     """SHA-256 over how many images a source has, and the bytes of some of them, evenly spaced."""
-    count = min(len(source), _SAMPLE)
+    count = min(len(source), FINGERPRINT_IMAGES)
     places = np.arange(count, dtype=np.int64) * (len(source) - 1) // max(count - 1, 1)
     total = hashlib.sha256(str(len(source)).encode())
     for start in range(0, count, _AT_ONCE):

@@ -54,6 +54,11 @@ class FeatureWriter:
                 done[block] = total.digest() == written
         return done
 
+    def image_digest(self, block: int) -> bytes:
+        """That of the images which a block that is there was made of."""
+        self._file.seek(self._digests + block * 2 * DIGEST_BYTES)
+        return self._file.read(DIGEST_BYTES)
+
     def write(self, block: int, image_digest: bytes, features: NDArray[np.floating]) -> None:
         """Write the features (n, views, width) of a block, and then its digests."""
         values = np.ascontiguousarray(features, dtype=self._record.item)

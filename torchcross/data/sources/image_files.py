@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchcross._kit.counts import count_text
 from torchcross.errors import SourceError
 
 IMAGE_ENDINGS = (
@@ -62,10 +63,9 @@ class ImageFiles:
     def describe_passed_over(self) -> str:
         """What a person should hear of: other files and hidden folders, or "" without any."""
         hidden_folders = [name for name in self.hidden if name.endswith("/")]
-        groups = {"files without the ending of an image": self.others, "hidden": hidden_folders}
-        return "; ".join(
-            f"{len(names)} {kind}: {list_some(names)}" for kind, names in groups.items() if names
-        )
+        others = f"{count_text(len(self.others), 'files')} without the ending of an image"
+        groups = {others: self.others, f"{len(hidden_folders)} hidden": hidden_folders}
+        return "; ".join(f"{kind}: {list_some(names)}" for kind, names in groups.items() if names)
 
 
 def is_hidden(name: str) -> bool:

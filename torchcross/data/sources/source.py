@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from html import escape
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,6 @@ from torch.utils.data import Dataset
 
 from torchcross._kit.arrays import Indices, read_only
 from torchcross._kit.suggestions import suggest
-from torchcross.data.sources.images import check_readable, rows_at
 from torchcross.errors import InputError, ReadError, SourceError
 from torchcross.targets.labels import Codes, as_array, is_blank
 from torchcross.task import Task
@@ -146,6 +144,17 @@ class TaskSource(ABC):
             digest.update(np.ascontiguousarray(rows, dtype="<i4").tobytes())
         return digest.hexdigest()
 
+    def _repr_html_(self) -> str:
+        """How many samples there are of each class, for notebooks."""
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{count}</td></tr>"
+            for name, count in self.counts().items()
+        )
+        return (
+            f"<p>{escape(repr(self))}</p><table><thead><tr><th>class</th><th>samples</th></tr>"
+            f"</thead><tbody>{rows}</tbody></table>"
+        )
+
     def __repr__(self) -> str:
         groups = "" if self.groups is None else f", {int(self.groups.max()) + 1} subjects"
         return (
@@ -168,86 +177,14 @@ class LabelSource(TaskSource):
         )
 
 
-class TensorSource(TaskSource):
-    """Images in one array: a tensor, a numpy array or a memory map, (N, C, H, W) or any (N, ...).
-
-    `channels="last"` takes arrays of shape (N, H, W, C) and returns images with channels first.
-    Values and dtype stay as they are. An HDF5 dataset works too, as does anything with a shape, a
-    dtype and rows at sorted, distinct indices; its first and last row are read now, as a check.
-    """
-
-    def __init__(
-        self,
-        images: Tensor | NDArray[Any],
-        labels: Any,
-        task: Task,
-        *,
-        groups: Any = None,
-        name: str | None = None,
-        channels: Literal["first", "last"] = "first",
-    ) -> None:
-        super().__init__(task, labels, groups=groups, name=name)
-        if not hasattr(images, "shape") or not hasattr(images, "dtype"):
-            raise SourceError(
-                f"source {self.name!r} got images of type {type(images).__name__}; give a tensor or"
-                " an array"
-            )
-        if len(images.shape) == 0 or images.shape[0] != len(self):
-            count = images.shape[0] if len(images.shape) else "a scalar"
-            raise SourceError(
-                f"source {self.name!r} has {count} images and {len(self)} labels; give one label"
-                " per image"
-            )
-        if channels not in ("first", "last") or (channels == "last" and len(images.shape) != 4):
-            raise SourceError(
-                f"source {self.name!r} got channels={channels!r} with images of shape"
-                f" {tuple(images.shape)}; channels is 'first', or 'last' for images of shape (N, H,"
-                " W, C)"
-            )
-        self._images = images
-        self._channels_last = channels == "last"
-        check_readable(images, self.name)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle a memory map as the place of its file, not as its content."""
-        images = self._images
-        base: object = images.base if isinstance(images, np.memmap) else None
-        if isinstance(images, np.memmap) and isinstance(base, mmap.mmap):
-            return self.__dict__ | {"_images": _MappedFile.of(images)}
-        return self.__dict__
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        images = state["_images"]
-        if isinstance(images, _MappedFile):
-            state = state | {"_images": images.open()}
-        super().__setstate__(state)
-
-    def images(self, indices: Indices) -> Tensor:
-        images = rows_at(self._images, indices)
-        return images.movedim(-1, 1).contiguous() if self._channels_last else images
-
-
-@dataclass(frozen=True)
-class _MappedFile:
-    """Where a memory map is, to open it again in another process."""
-
-    path: str
-    offset: int
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    order: Literal["C", "F"]
-
-    @classmethod
-    def of(cls, images: np.memmap[Any, Any]) -> _MappedFile:
-        order: Literal["C", "F"] = "C" if images.flags.c_contiguous else "F"
-        return cls(str(images.filename), images.offset, images.dtype, images.shape, order)
-
-    def open(self) -> np.memmap[Any, Any]:
-        return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)
-
-
 class SubsetSource(TaskSource):
-    """Some samples of another source, e.g. its training split."""
+    """Some samples of another source, e.g. its training split.
+
+    >>> from torchcross.data import toys
+    >>> source = toys.binary(100, size=8)
+    >>> len(source.subset(np.arange(40)))
+    40
+    """
 
     def __init__(
         self, source: TaskSource, indices: Sequence[int] | Indices, *, name: str | None = None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from torchcross._kit.argument_checks import as_int, check_choice
 from torchcross._kit.randomness import Stream
-from torchcross.data.sources.source import TensorSource
+from torchcross.data.sources.array_source import TensorSource
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 from torchcross.task import Task
 

@@ -33,7 +33,8 @@ class MlflowTracker:
 
     experiment    the experiment's name; it is made where there is none
     run_name      the run's name; None: one that MLflow makes up
-    tracking_uri  "http://host:5000", "sqlite:///runs.db"; None: what MLflow's own settings say
+    tracking_uri  "http://host:5000"; None: what MLflow's own settings say. "sqlite:///runs.db"
+                  needs the package mlflow; the extra installs mlflow-skinny
     folder        remembers the run here, so that a training that goes on continues its run
     tags, config  tags and parameters of the run; parts of parts get dotted names
 
