@@ -49,6 +49,14 @@ ALGORITHMS = [
 each = pytest.mark.parametrize("make", ALGORITHMS)
 
 
+@pytest.mark.parametrize("make", [MAML, ProtoNet, FineTune, Ridge])
+def test_a_name_is_no_network(make):
+    with pytest.raises(InputError, match=rf"{make.__name__} got the name 'conv4' and needs"):
+        make("conv4")
+    with pytest.raises(InputError, match=rf"{make.__name__} got NoneType as its backbone"):
+        make(None)
+
+
 def with_tensors(episode, *, x=None, y=None, part="support"):
     parts = {"support": episode.support, "query": episode.query}
     before = parts[part]

@@ -81,7 +81,7 @@ print(most_resident_bytes() - before)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="the peak of a process is read as on POSIX")
 def test_hostile_files_take_little_memory(tmp_path):
     paths = [tmp_path / f"{which}.safetensors" for which in ("good", *HOSTILE)]

@@ -56,7 +56,7 @@ def test_a_query_loss_at_each_step_is_part_of_the_estimate(engine: str) -> None:
     assert estimate.peak == pytest.approx(counted, rel=TOLERANCE)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not say what a process holds")
 def test_a_fresh_process_holds_what_the_estimate_says() -> None:
     cell = ["small conv4", "zero", "reverse", "2"]

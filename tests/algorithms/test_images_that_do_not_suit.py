@@ -1,5 +1,6 @@
 """A backbone that cannot take an episode's images says so by episode, shape and remedy."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -40,9 +41,24 @@ def test_a_scripted_backbone():
         MAML(scripted).meta_loss([EPISODE])
 
 
-@pytest.mark.parametrize("images", [EPISODE.query.x.numpy(), EPISODE.query.x.tolist()])
-def test_images_that_are_no_tensor(images):
+@pytest.mark.parametrize("images", [EPISODE.query.x.numpy().astype(str), EPISODE.query.x.tolist()])
+def test_images_that_are_neither_a_tensor_nor_an_array_of_numbers(images):
     predictor = ProtoNet(Net()).adapt(EPISODE.support, EPISODE.task)
     for use in (predictor, predictor.logits, predictor.features):
         with pytest.raises(InputError, match=r"predictor got (ndarray|list) as images; give a ten"):
             use(images)
+
+
+def test_arrays_that_cannot_be_written_into_are_copied():
+    """torch warns of them, and a warning is an error here."""
+    predictor = ProtoNet(Net()).adapt(EPISODE.support, EPISODE.task)
+    locked = EPISODE.query.x.numpy().copy()
+    locked.flags.writeable = False
+    assert torch.equal(predictor.logits(locked), predictor.logits(EPISODE.query.x))
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).bits == 64, reason="long doubles are float64 here")
+def test_numbers_of_which_there_are_no_tensors():
+    predictor = ProtoNet(Net()).adapt(EPISODE.support, EPISODE.task)
+    with pytest.raises(InputError, match=r"an array of \w+, of which .*\.astype\('float32'\)"):
+        predictor(EPISODE.query.x.numpy().astype(np.longdouble))

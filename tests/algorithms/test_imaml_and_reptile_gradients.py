@@ -17,7 +17,7 @@ from torchcross.algorithms import IMAML, Reptile
 from torchcross.heads import kaiming_head, seeded_generator
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("target", ["multiclass", "multilabel", "ordinal-coral"])
 def test_imaml_at_the_solution(target):
     """At the solution, (I + H/s) times the meta-gradient is the query loss's own gradient."""

@@ -103,6 +103,7 @@ def pretrained_backbone():
     return pretrained()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "make", [lambda net: MAML(net, steps=STEPS, lr=LR), ProtoNet], ids=["maml", "protonet"]
 )

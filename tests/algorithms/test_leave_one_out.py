@@ -1,30 +1,33 @@
 """Temperatures and prediction sets: leaving samples out equals fitting without them."""
 
+from itertools import repeat
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from tests.algorithms.cases import episode_of
 from tests.algorithms.converged import KINDS, Once, every_kind, features_and_labels, predicted
 from torchcross.algorithms import LogisticRegression, prediction_sets
 from torchcross.episode import Batch
 from torchcross.errors import InputError
+from torchcross.evaluation import evaluate
 from torchcross.heads import logistic_head
 from torchcross.heads.leave_one_out import HOTTEST
 from torchcross.task import Task
 
 
-def log_p_without(target, support, labels, C, logit_scale):
-    """Log-probabilities of each sample's own labels by heads of the others, one fit at a time."""
-    rows = []
+def heads_without(target, support, labels, C):
+    """For each sample a head of the others, one fit at a time."""
+    heads = []
     for at in range(len(support)):
         others = torch.arange(len(support)) != at
         learner = LogisticRegression(Once(support.dtype), C=C)
         predictor = learner.adapt(Batch(support[others], labels[others]), Task("any", target))
         head = predictor.tensors["head"]
-        params = {"weight": head["head.weight"][0], "bias": head["head.bias"][0]}
-        rows.append(own_log_p(target, params, support[at], labels[at], logit_scale))
-    return torch.stack(rows)
+        heads.append({"weight": head["head.weight"][0], "bias": head["head.bias"][0]})
+    return heads
 
 
 def own_log_p(target, params, features, labels, scale):
@@ -42,12 +45,17 @@ def own_log_p(target, params, features, labels, scale):
     return nn.functional.logsigmoid((scores - bias) * signs * scale).sum()
 
 
+@pytest.mark.long
 @every_kind
 def test_the_temperature_makes_samples_that_were_left_out_likeliest(kind):
     target = KINDS[kind]
     support, labels, query = features_and_labels(target, samples=16, width=6, seed=3)
     sharpness = np.exp(np.linspace(-np.log(HOTTEST), np.log(HOTTEST), 60))
-    costs = [-float(log_p_without(target, support, labels, 30.0, s).sum()) for s in sharpness]
+    heads = heads_without(target, support, labels, 30.0)
+    costs = [
+        -sum(map(float, map(own_log_p, repeat(target), heads, support, labels, repeat(scale))))
+        for scale in sharpness
+    ]
     best = int(np.argmin(costs))
     task, batch = Task("any", target), Batch(support, labels)
     plain, tempered = (
@@ -122,11 +130,37 @@ def test_a_sample_that_is_alone_in_its_class_is_not_left_out():
     assert cost(best) <= min(cost(best * 1.05), cost(best / 1.05)) + 1e-9
 
 
-def test_a_temperature_needs_two_samples_of_a_class_and_has_no_gradient():
+@every_kind
+def test_without_two_samples_of_a_class_the_temperature_is_1_and_a_remark_says_so(kind):
+    target, options = KINDS[kind], {"C": 3.0}
+    support, labels, query = features_and_labels(target, samples=16)
+    some = {"binary": [0, 1], "multiclass": [0, 1], "ordinal": [0, 1, 2], "multilabel": [0, 1]}
+    batch, task = Batch(support[some[kind]], labels[some[kind]]), Task("any", target)
+    learner = LogisticRegression(Once(support.dtype), temperature="leave-one-out", **options)
+    plain = LogisticRegression(Once(support.dtype), **options).adapt(batch, task)
+    tempered = learner.adapt(batch, task)
+    assert torch.equal(tempered(query).probabilities, plain(query).probabilities)
+    assert tempered.protocol["remark"] == learner.remark(batch, task)
+    assert "each sample of the support is the only one of its class" in tempered.protocol["remark"]
+    whole = Batch(support, labels)
+    assert learner.remark(whole, task) == ""
+    assert "remark" not in learner.adapt(whole, task).protocol
+
+
+def test_an_episode_without_a_temperature_has_a_score_and_the_reason():
+    episodes = [episode_of(KINDS["multiclass"], support=count, index=count) for count in (3, 12)]
+    net = nn.Sequential(Once(torch.float64), nn.Flatten())
+    learner = LogisticRegression(net, temperature="leave-one-out")
+    asked = {"run": "run", "algorithm": "any", "shots": 1, "metrics": "accuracy"}
+    records = list(evaluate(learner, episodes, **asked))
+    assert "the temperature is 1" in records[0].reason
+    assert records[1].reason == ""
+    assert np.isfinite([each.value for each in records]).all()
+
+
+def test_a_temperature_has_no_gradient():
     target = KINDS["multiclass"]
-    support, labels, query = features_and_labels(target, samples=9)
-    with pytest.raises(InputError, match=r"two samples of a class.*the only one of its class"):
-        predicted(target, support[:3], torch.arange(3), query[:3], temperature="leave-one-out")
+    support, labels, _ = features_and_labels(target, samples=9)
     with pytest.raises(InputError, match="temperature='on the query' is not one of"):
         LogisticRegression(nn.Identity(), temperature="on the query")
     with pytest.raises(InputError, match="has no gradient; train without it"):
@@ -154,7 +188,7 @@ def drawn(target, samples, rng, width=5, spread=1.0):
     return features, torch.from_numpy(np.searchsorted(edges, score))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["leave-one-out", "split"])
 @every_kind
 def test_sets_cover_the_truth_as_often_as_they_say(kind, method):

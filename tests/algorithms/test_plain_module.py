@@ -207,7 +207,7 @@ TRACED = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("algorithm", "target"), TRACED)
 # torch.jit is being replaced; a TracerWarning says that Python looked at a shape.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")

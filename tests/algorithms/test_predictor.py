@@ -9,7 +9,7 @@ from torch import nn
 from tests.algorithms.cases import TARGETS, Net, episode_of
 from torchcross import backbones
 from torchcross._kit import tensor_files
-from torchcross.algorithms import MAML, FineTune, LinearProbe, ProtoNet, load_predictor
+from torchcross.algorithms import MAML, FineTune, ProtoNet, load_predictor
 from torchcross.algorithms._shared.predictor_files import FORMAT
 from torchcross.backbones.input_normalisation import InputNormalisation
 from torchcross.data import Episodes, EpisodeSampler, toys
@@ -250,24 +250,6 @@ def test_grades_missing_values_and_losses_survive(tmp_path):
         assert loaded.task.target.loss_options == task.target.loss_options
 
 
-@pytest.mark.slow
-def test_names_and_metrics():
-    for name, target in TARGETS.items():
-        episode = episode_of(target)
-        prediction = LinearProbe(Net(), steps=30, lr=0.1).adapt(episode.support, episode.task)(
-            episode.query.x
-        )
-        assert prediction.classes == target.classes
-        assert len(prediction.names) == len(episode.query)
-        found = [
-            part for row in prediction.names for part in ([row] if isinstance(row, str) else row)
-        ]
-        assert set(found) <= set(target.classes), name
-        assert set(target.evaluate(prediction.plain, episode.query.y)) == set(
-            target.default_metrics
-        )
-
-
 def test_pixels():
     like = torch.zeros((), dtype=torch.float64)
     bytes_, floats = torch.full((2, 3, 4, 4), 51, dtype=torch.uint8), torch.full((2, 3, 4, 4), 0.2)
@@ -310,6 +292,21 @@ def test_an_empty_batch_has_no_prediction():
     predictor = ProtoNet(Net()).adapt(Batch(episode.support.x, episode.support.y), episode.task)
     with pytest.raises(InputError, match="no images"):
         predictor(episode.query.x[:0])
+
+
+def test_arrays_are_predicted_as_tensors_are():
+    episode = episode_of(TARGETS["binary"])
+    predictor = ProtoNet(Net()).adapt(episode.support, episode.task)
+    array = episode.query.x.numpy()
+    for images in (array, array.astype(">f8"), array[::-1][::-1]):
+        assert torch.equal(predictor.logits(images), predictor.logits(episode.query.x))
+        assert torch.equal(
+            predictor(images).probabilities, predictor(episode.query.x).probabilities
+        )
+    assert torch.equal(predictor.features(array), predictor.features(episode.query.x))
+    for images in (array.tolist(), array.astype(object), "a.png"):
+        with pytest.raises(InputError, match="give a tensor or an array"):
+            predictor(images)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -360,7 +357,7 @@ def test_a_predictor_that_could_not_be_read_again_is_not_saved(tmp_path, change,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "make",
     [

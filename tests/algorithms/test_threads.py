@@ -100,7 +100,7 @@ def in_threads(work, count=THREADS):
         return list(pool.map(wait_and_work, range(count)))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("kind", ["predict", "adapt", "meta_loss", "all at once"])
 def test_eight_threads_get_the_bits_of_one(kind):

@@ -27,6 +27,9 @@ SMALL: dict[str, Callable[[], Backbone]] = {
     "conv4": partial(backbones.conv4, 8),
     "conv4_group": partial(backbones.conv4, 8, norm="group", pooling="flatten", image_size=SIDE),
     "conv4_none": partial(backbones.conv4, 8, norm="none", pooling="max"),
+    "conv4_ceil": partial(
+        backbones.conv4, 8, pooling="flatten", image_size=SIDE, ceil=True, bias=True
+    ),
     "resnet18": backbones.resnet18,
     "resnet18_small": partial(backbones.resnet18, stem="small"),
     "bottlenecks": partial(bottlenecks, "resnet50", stride_first=False),

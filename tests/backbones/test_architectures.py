@@ -77,6 +77,17 @@ def test_resnet18_and_conv4_by_number():
     assert backbones.conv4(pooling="flatten", image_size=28, in_channels=1).num_features == 64
 
 
+def test_conv4_of_reptile_halves_upwards():
+    """84 -> 42 -> 21 -> 11 -> 6, as pooling with padding "same" does."""
+    network = backbones.conv4(
+        2, in_channels=1, pooling="flatten", image_size=84, ceil=True, bias=True
+    )
+    assert network.num_features == 2 * 36
+    assert network(images(2, 1, 84)).shape == (2, 72)
+    assert all(layer.conv.bias is not None for layer in network.layers)
+    assert backbones.conv4(4).spec.options.keys() < network.spec.options.keys()
+
+
 @pytest.mark.parametrize("kind", SMALL)
 @pytest.mark.parametrize("training", [False, True])
 def test_features_have_the_shape_that_is_promised(kind, training):

@@ -11,6 +11,7 @@ from torch import nn
 from torchcross import backbones
 from torchcross.algorithms import ProtoNet
 from torchcross.backbones import without_batch_norm
+from torchcross.backbones.batch_norm_removal import Removal
 from torchcross.errors import InputError
 
 NETWORKS = {
@@ -39,6 +40,7 @@ def norms(network: nn.Module) -> int:
     return sum(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NETWORKS)
 def test_folding_is_evaluation_mode_and_nothing_else(name: str) -> None:
     network = trained(name)
@@ -52,6 +54,7 @@ def test_folding_is_evaluation_mode_and_nothing_else(name: str) -> None:
     assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NETWORKS)
 def test_removal_keeps_the_convolutions(name: str) -> None:
     network = trained(name)
@@ -81,6 +84,50 @@ def test_a_network_without_it_is_a_backbone_of_algorithms() -> None:
     assert ProtoNet(folded).features == 4
 
 
+class Around(nn.Module):
+    """The output of the convolution goes around its BatchNorm layer too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.norm.running_mean += 1
+
+    def forward(self, images):
+        maps = self.conv(images)
+        return (self.norm(maps) + maps).mean((2, 3))
+
+
+@pytest.mark.parametrize("between", [nn.ReLU(), nn.ReLU(inplace=True), nn.MaxPool2d(2)])
+def test_a_layer_between_convolution_and_norm_is_not_folded_away(between: nn.Module) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), between, nn.BatchNorm2d(4), nn.Flatten()).double()
+    # All values are positive: the example alone does not show the activation.
+    network[0].bias.data += 100
+    with pytest.raises(InputError, match="2 does not follow a convolution of its own"):
+        without_batch_norm(network, "fold", IMAGES)
+
+
+def test_folding_that_changes_the_features_is_refused() -> None:
+    network = Around().double()
+    network.norm.eval()
+    with pytest.raises(InputError, match="folding changes the features by"):
+        without_batch_norm(network, "fold", IMAGES)
+    assert network.training
+    assert not network.norm.training
+
+
+def test_the_layer_whose_output_folding_changes_is_named() -> None:
+    class Scaled(nn.Conv2d):
+        """A convolution that does more than its weights say."""
+
+        def forward(self, images):
+            return super().forward(images) * 2
+
+    network = nn.Sequential(Scaled(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten()).double()
+    network[1].running_mean += 1
+    with pytest.raises(InputError, match=r"folding changes the features by .* at 1:"):
+        without_batch_norm(network, "fold", IMAGES)
+
+
 class NormFirst(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -98,3 +145,20 @@ def test_what_cannot_be_folded_is_named() -> None:
         without_batch_norm(network.double(), "fold", IMAGES)
     with pytest.raises(InputError, match="how='remove'"):
         without_batch_norm(network, "remove", IMAGES)
+
+
+@pytest.mark.parametrize("how", ["fold", "identity", "keep"])
+def test_inference_mode_changes_nothing(how: Removal) -> None:
+    network = trained("conv4")
+    expected = without_batch_norm(network, how, IMAGES).eval()(IMAGES)
+    with torch.inference_mode():
+        inside = without_batch_norm(network, how, IMAGES * 1)
+    assert torch.equal(inside.eval()(IMAGES), expected)
+    assert not any(parameter.is_inference() for parameter in inside.parameters())
+
+
+def test_a_network_that_was_made_in_inference_mode() -> None:
+    with torch.inference_mode():
+        network = trained("conv4")
+        folded = without_batch_norm(network, "fold", IMAGES)
+        assert torch.allclose(folded(IMAGES), network.eval()(IMAGES), rtol=1e-9, atol=1e-9)

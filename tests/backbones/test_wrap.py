@@ -1,5 +1,5 @@
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from torchcross.errors import InputError, MissingExtraError
 class Net(nn.Module):
     """Draws from the global generator when made, as most modules do."""
 
-    def __init__(self, channels=3, width=6, classes=0):
+    def __init__(self, channels=3, width=6, classes=0, img_size=0, dynamic_img_size=False):
         super().__init__()
         self.conv = nn.Conv2d(channels, width, 3)
         self.bn = nn.BatchNorm2d(width)
@@ -122,6 +122,9 @@ class Tuple(nn.Module):
         return x, x
 
 
+FIXED = SimpleNamespace(input_size=(3, 24, 24), to_dict=lambda: {"fixed_input_size": True})
+
+
 @pytest.fixture
 def libraries(monkeypatch):
     """Stand-ins for timm and torchvision, which note what they were called with."""
@@ -146,6 +149,7 @@ def libraries(monkeypatch):
         ModuleType("torchvision.models"),
     )
     timm.create_model = create_model
+    timm.get_pretrained_cfg = {"vit": FIXED}.get
     torchvision.models, models.get_model = models, get_model
     for module in (timm, torchvision, models):
         monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -166,6 +170,20 @@ def test_timm(libraries):
     again = build(first.spec.as_dict(), seed=1)
     assert again.spec == first.spec
     assert same(values(again), values(second))
+
+
+@pytest.mark.parametrize(
+    ("options", "passed"),
+    [
+        ({"image_size": 32}, {"img_size": 32}),
+        ({"image_size": 32, "img_size": 40}, {"img_size": 40}),
+        ({"image_size": 24}, {}),
+        ({"image_size": 32, "dynamic_img_size": True}, {"dynamic_img_size": True}),
+    ],
+)
+def test_a_network_of_one_size_is_built_for_the_side_of_the_images(libraries, options, passed):
+    from_timm("vit", **options)
+    assert libraries == [("vit", False, 0, passed)]
 
 
 def test_a_generator_is_moved_by_a_foreign_model(libraries):

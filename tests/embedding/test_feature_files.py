@@ -79,6 +79,7 @@ def test_what_is_written_is_read(
         assert other.get_tensor("digests").shape == (record.blocks, 64)
 
 
+@pytest.mark.long
 @max_examples(150)
 @given(contents(), st.data())
 def test_a_changed_file_is_an_error_that_names_it_or_reads_the_same(

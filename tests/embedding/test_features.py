@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,8 @@ from tests.embedding.sources import (
 )
 from torchcross import backbones
 from torchcross.data import FeatureSource, LabelSource, Normalise, TensorSource
-from torchcross.embedding import open_features
+from torchcross.embedding import Embedding, EmbeddingOptions, open_features, store_features
+from torchcross.embedding.digests import network_digest, weights_digest
 from torchcross.embedding.forward import BLOCK
 from torchcross.errors import InputError, ReadError, SourceError, WriteError
 
@@ -73,6 +76,14 @@ def test_a_backbone_in_training_mode_is_used_in_evaluation_mode_and_not_changed(
     assert torch.allclose(vectors[:BLOCK], expected, atol=1e-5)
 
 
+def test_the_precision_of_the_caller_changes_no_features() -> None:
+    source, net = shapes(), backbones.conv4(in_channels=1, channels=4)
+    expected = tx.features(source, net).read(ALL)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        vectors = tx.features(source, net).read(ALL)
+    assert torch.equal(vectors, expected)
+
+
 @pytest.mark.parametrize(
     "change",
     ["weights", "layers", "images", "dtype", "views", "normalise", "nothing", "labels"],
@@ -105,6 +116,62 @@ def test_what_decides_features_decides_their_file(tmp_path: Path, change: str) -
 
 
 Task_of_parity = tx.Task("parity", tx.targets.Binary())
+
+
+def test_the_key_is_of_the_weights_that_compute(tmp_path: Path) -> None:
+    net = Counting()
+    embedding, expected = Embedding(numbered_source(), net), weights_digest(net)
+    with torch.no_grad():
+        net.factor += 1
+    net.more = nn.Flatten()
+    assert embedding.record.weights == expected
+    assert embedding.record.network == network_digest(Counting())
+    features = store_features(embedding, tmp_path)
+    assert features.read([3]).tolist() == [[3, 6, 1]]
+
+
+class Configured(nn.Module):
+    """What it computes stands in an attribute."""
+
+    def __init__(self, setting: object) -> None:
+        super().__init__()
+        self.setting = setting
+
+
+SETTINGS = [
+    (partial(torch.clamp, min=0), partial(torch.clamp, min=1)),
+    (partial(torch.pow, torch.ones(1)), partial(torch.pow, torch.zeros(1))),
+    ({"slope": 0.1}, {"slope": 0.2}),
+    ({"one": [{"act": torch.relu}]}, {"one": [{"act": torch.tanh}]}),
+    (torch.arange(3.0), torch.arange(3.0) + 1),
+    (torch.arange(3), torch.arange(3.0)),
+    ([torch.zeros(2, 1)], [torch.zeros(1, 2)]),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SETTINGS)
+def test_settings_of_every_kind_are_in_the_identity_of_a_network(
+    one: object, other: object
+) -> None:
+    assert network_digest(Configured(one)) == network_digest(Configured(deepcopy(one)))
+    assert network_digest(Configured(one)) != network_digest(Configured(other))
+
+
+def test_what_a_layer_keeps_between_calls_is_not_in_the_identity_of_a_network() -> None:
+    before, after = Configured(0), Configured(0)
+    before.bias_cache, after.bias_cache = {}, {"cpu": torch.ones(2)}  # type: ignore[assignment]
+    assert network_digest(before) == network_digest(after)
+
+
+def test_a_file_under_a_name_that_is_not_its_own_is_refused(tmp_path: Path) -> None:
+    source, net = numbered_source(), Counting()
+    one = Embedding(source, net, EmbeddingOptions(dtype="float16"))
+    other = Embedding(source, net)
+    store_features(one, tmp_path)
+    (tmp_path / one.file_name).rename(tmp_path / other.file_name)
+    keys = rf"{one.record.key[:16]}.* have {other.record.key[:16]} \(they differ in dtype: dtype is"
+    with pytest.raises(SourceError, match=rf"features with the key {keys}"):
+        store_features(other, tmp_path)
 
 
 def test_normalise_is_applied_before_the_backbone() -> None:

@@ -26,6 +26,7 @@ METHODS: dict[str, Callable[[torch.nn.Module], Algorithm]] = {
     "ncm": lambda net: ProtoNet(net, norm="frozen"),
     "simpleshot": SimpleShot,
     "probe": lambda net: LinearProbe(net, steps=10),
+    "fixed-probe": lambda net: LinearProbe(net, steps=15, lr=1e-4, head="zero"),
     "logistic": LogisticRegression,
     "logistic-mean": lambda net: LogisticRegression(net, C=(1, 10, 100)),
     "logistic, tempered": lambda net: LogisticRegression(net, temperature="leave-one-out"),

@@ -15,6 +15,7 @@ from torch import Tensor
 
 import torchcross as tx
 from tests.embedding.sources import IMAGES, Counting, blocks_of, numbered_source
+from torchcross.data import FeatureSource, TensorSource
 from torchcross.data.sources import feature_writing
 from torchcross.embedding import Embedding
 from torchcross.embedding.forward import BLOCK
@@ -44,7 +45,7 @@ def only_file(folder: Path) -> Path:
     return file
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_process_that_is_killed_leaves_what_the_next_one_goes_on_from(tmp_path: Path) -> None:
     killed = subprocess.run(
@@ -96,6 +97,23 @@ def test_a_half_written_block_is_made_again(tmp_path: Path) -> None:
     Embedding(numbered_source(), net).write(part, tmp_path / "again")
     assert blocks_of(net) == [BLOCK, IMAGES - 2 * BLOCK]
     assert (tmp_path / "again").read_bytes() == whole.read_bytes()
+
+
+def test_blocks_of_images_that_have_changed_are_made_again(tmp_path: Path) -> None:
+    """Those two images are none of the 64 that the source is known by."""
+    source, part = numbered_source(), tmp_path / "part"
+    Embedding(source, Counting()).write(part, tmp_path / "whole")
+    images = source.read(ALL)
+    images[[1, 65]] += 0.5
+    changed = TensorSource(images, source.labels, source.task, name=source.name)
+    (tmp_path / "whole").rename(part)
+    net = Counting()
+    embedding = Embedding(changed, net)
+    embedding.write(part, tmp_path / "again")
+    assert blocks_of(net) == [BLOCK, BLOCK]
+    features = FeatureSource(changed, tmp_path / "again")
+    assert features.read([1, 2, 65])[:, 0].tolist() == [1.5, 2, 65.5]
+    features.check_all_images(changed)
 
 
 @pytest.mark.parametrize("change", ["other weights", "cut off", "foreign"])

@@ -31,7 +31,7 @@ def rows(algorithm: Algorithm, source: TaskSource, numbers: range) -> list[Episo
     return list(tx.evaluate(algorithm, episodes, run="any", algorithm="any", shots=2))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("target", TARGETS)
 def test_rows_are_the_same_however_episodes_are_divided(target: str) -> None:
     source = TARGETS[target](IMAGES, size=16)

@@ -16,6 +16,7 @@ from torchcross.functional import (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", [*EXACT, "first_order", Implicit(1.0, 50, 1e-14)])
 def test_closed_form(engine):
     rows = certify_engine(engine)

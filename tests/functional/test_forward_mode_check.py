@@ -197,7 +197,7 @@ def test_the_check_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counts == [4, 2, 2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "make",
     [

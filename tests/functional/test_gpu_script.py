@@ -9,19 +9,19 @@ from benchmarks import gpu
 from benchmarks.gpu import Clock
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_table_of_the_script_is_made(tmp_path, capsys):
     gpu.main(["--tiny", "--out", str(tmp_path)])
     results = json.loads((tmp_path / "gpu.json").read_text())
-    rows = [*results["meta_batches"], *results["lanes"], *results["features"]]
+    rows = [*results["meta_batches"], *results["lanes"], *results["features"], *results["studies"]]
     assert [row["error"] for row in rows] == [""] * len(rows)
-    for row in [*results["meta_batches"], *results["lanes"]]:
+    for row in [*results["meta_batches"], *results["lanes"], *results["studies"]]:
         same = [each["loss"] for each in rows if each.get("table") == row["table"]]
         assert row["loss"] == pytest.approx(same[0], rel=0.05), row
     assert {row["name"] for row in results["lanes"]} >= {"ours, lanes 1", "ours, lanes 2, bf16"}
     assert results["sharing"]["gain"] > 0
     page = (tmp_path / "gpu.md").read_text()
-    assert page.count("###") == 8
+    assert page.count("###") == 9
     assert page.count("\n| ours") == sum("ours" in row["name"] for row in rows)
     assert "side by side, gpus = 0.5" in capsys.readouterr().out
 

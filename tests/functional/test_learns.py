@@ -53,6 +53,7 @@ def query_error(inner, params, rate):
     return sum(losses) / len(losses)
 
 
+@pytest.mark.long
 def test_sinusoids_are_learned():
     network = network_of(0)
     inner = Inner(squared_error(network, "s"), squared_error(network, "q"), sgd(), STEPS)

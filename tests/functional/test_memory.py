@@ -81,7 +81,7 @@ def test_few_sets_of_parameters_are_alive_at_once(engine, sets):
     assert peak < sets * size
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["recompute", "mixed"])
 def test_an_episode_leaves_nothing_to_the_next(engine):
     problem, meta = large(3)

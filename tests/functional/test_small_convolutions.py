@@ -26,7 +26,7 @@ for inside, outside in [(4, 8), (6, 12), (8, 16), (8, 8)]:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_strides_of_one_pixel_with_few_channels_do_not_corrupt_memory():
     ended = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

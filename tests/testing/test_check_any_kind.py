@@ -68,7 +68,7 @@ def test_a_changed_sampler_of_any_kind_is_caught(case):
         check_sampler(wrapper(sampler, change))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["subjects", "labels"])
 def test_the_lower_end_of_a_range_is_caught_in_any_kind(kind):
     wide = {"ways": (2, 3), "shots": (1, 3), "queries": 2}
@@ -79,7 +79,7 @@ def test_the_lower_end_of_a_range_is_caught_in_any_kind(kind):
         check_sampler(KINDS[kind](**wide | {"shots": 1}), **wide)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["subjects", "labels"])
 def test_a_natural_query_that_is_balanced_is_caught_in_any_kind(kind):
     natural = {"ways": 2, "shots": 2, "queries": 2, "query": "natural"}
@@ -89,7 +89,7 @@ def test_a_natural_query_that_is_balanced_is_caught_in_any_kind(kind):
         check_sampler(broken.Picky(sampler, broken.query_is_balanced))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_half_of_the_samples_is_caught_with_subjects():
     sampler = subjects(shots=2, queries=2)
     with pytest.raises(AssertionError, match=r"a sample of the odd places .* stood in the support"):

@@ -69,7 +69,7 @@ def test_missing_labels_are_there_when_asked_for(data):
     assert (target.encode(data.draw(label_arrays(target, missing=False))) >= 0).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -150,7 +150,7 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 HIDE_HYPOTHESIS = "import sys; sys.modules['hypothesis'] = None\n"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_checks_need_no_hypothesis():
     program = (
         HIDE_HYPOTHESIS
@@ -164,7 +164,7 @@ def test_the_checks_need_no_hypothesis():
     assert ran.returncode == 0, ran.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_strategy_without_hypothesis_names_the_extra():
     program = (
         HIDE_HYPOTHESIS + "import torchcross.testing as t\n"
@@ -186,7 +186,7 @@ def test_a_strategy_without_hypothesis_names_the_extra():
     ), ran.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_hypothesis_is_imported_only_for_a_strategy():
     program = (
         "import sys, torchcross.testing as t\n"

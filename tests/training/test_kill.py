@@ -5,7 +5,7 @@ import pytest
 from tests.other_process import results_of_module
 from tests.training.killing import FEW, MOMENTS, SUBJECTS
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 CELLS = [
     (subject, moment) for subject in SUBJECTS for moment in (FEW if subject == "maml" else MOMENTS)

@@ -11,6 +11,7 @@ from torchcross.training import FitOptions, fit
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long
 def test_it_learns():
     sampler = EpisodeSampler(toys.multiclass(300, size=16), ways=5, shots=2, queries=4, seed=3)
     algorithm = ProtoNet(conv4(8, in_channels=1, seed=0))

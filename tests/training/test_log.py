@@ -81,11 +81,10 @@ def test_the_bar_goes_to_stderr_and_is_off_where_that_is_no_terminal(capsys):
 def test_a_result_shows_its_curve():
     points = (Point(5, 0.51234, 0.7), Point(10, 0.25, math.nan))
     shown = FitResult(10, 5, 0.7, "patience", points, None)._repr_html_()
-    assert "10 steps, stopped by patience; best 0.7 at step 5" in shown
-    assert (
-        "<tr><td>5</td><td>0.5123</td><td>0.7</td></tr><tr><td>10</td><td>0.25</td><td>nan</td></tr>"
-        in shown
-    )
-    bare = FitResult(2, None, None, "steps", (Point(2, 0.5, None),), None)._repr_html_()
-    assert "not validated" in bare
-    assert "<td>0.5</td><td></td>" in bare
+    assert "10 steps, stopped by patience, best 0.7 at step 5, last loss 0.25" in shown
+    # One score is no curve: the other is NaN.
+    assert shown.count("<polyline") == 1
+    assert "loss: 0.25 to 0.5123" in shown
+    bare = FitResult(2, None, None, "steps", (Point(2, 0.5, None),), None)
+    assert bare._repr_html_() == "<p>2 steps, stopped by steps, not validated, last loss 0.5</p>"
+    assert repr(bare) == "FitResult(2 steps, stopped by steps, not validated, last loss 0.5)"

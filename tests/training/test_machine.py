@@ -85,7 +85,7 @@ def tensors(weights):
     return {name: torch.tensor(value, dtype=torch.float64) for name, value in weights.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_two_ranks_do_what_one_does(found, subject):
     alone = found["alone"][subject]["weights"]
@@ -96,7 +96,7 @@ def test_two_ranks_do_what_one_does(found, subject):
     assert distance(tensors(first), tensors(alone)) < 0.01 * moved
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_ranks_go_on_where_they_were(found):
     first, second = (rank["resumed"] for rank in found["ranks"])
     assert first == second

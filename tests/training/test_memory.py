@@ -25,6 +25,7 @@ class Counts:
         return 0.0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("subject", ["protonet", "multi-task"])
 def test_memory_does_not_grow(subject, tmp_path):
     make, data = SUBJECTS[subject]

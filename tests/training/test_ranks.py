@@ -39,7 +39,7 @@ def found(tmp_path_factory):
     return {"alone": alone, "ranks": both, "ended": ended}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("part", PARTS)
 def test_two_ranks_have_the_curve_of_one(found, part):
     alone, (first, second) = found["alone"][part], (each[part] for each in found["ranks"])
@@ -50,12 +50,12 @@ def test_two_ranks_have_the_curve_of_one(found, part):
     assert (alone["ranks"], first["ranks"]) == ((1,), [2])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_patience_ran_out(found):
     assert found["alone"]["early"]["stopped"] == "patience"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_any_number_of_ranks_goes_on(found):
     whole = found["alone"]["maml"]
     for ended, ranks in ((found["ranks"][0]["begun elsewhere"], [1, 2]), (found["ended"], (2, 1))):
@@ -64,7 +64,7 @@ def test_any_number_of_ranks_goes_on(found):
         assert weights_differ(ended["weights"], whole["weights"]) < 1e-9
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("case", "failing", "kind", "text"),
     [
@@ -83,18 +83,18 @@ def test_what_one_rank_cannot_do_both_report(found, case, failing, kind, text):
     assert text in errors[1 - failing][1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_rank_has_its_threads(found):
     assert [each["threads"] for each in found["ranks"]] == [[1, "1"]] * 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_error_of_one_rank_ends_the_other():
     with pytest.raises(RankError, match="rank 1 of 2 failed: KeyError: 'who'"):
         run_on_ranks(rank_calls.raise_alone, 1, ranks=2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_after_a_death_one_rank_goes_on(tmp_path):
     with pytest.raises(RankError, match=r"rank 1 of 2 \(process \d+\) was ended by .* SIGKILL"):
         run_on_ranks(rank_calls.train, str(tmp_path / "a"), 6, "die", 4, ranks=2)
@@ -104,7 +104,7 @@ def test_after_a_death_one_rank_goes_on(tmp_path):
     assert rows_differ([row[:4] for row in ended], [row[:4] for row in whole]) < 1e-9
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_interrupt_ends_all_with_a_checkpoint(tmp_path):
     (tmp_path / "a").mkdir()
     with pytest.raises(KeyboardInterrupt):
@@ -115,7 +115,7 @@ def test_an_interrupt_ends_all_with_a_checkpoint(tmp_path):
     assert (folder / f"checkpoint-{steps:08d}.safetensors").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_rank_leads_and_the_other_follows(tmp_path):
     run_on_ranks(rank_calls.lead_and_follow, str(tmp_path), ranks=2)
     leader, follower = (json.loads((tmp_path / f"done{rank}.json").read_text()) for rank in (0, 1))

@@ -67,6 +67,7 @@ def test_it_stops_after_the_step_and_goes_on(number, error, tmp_path):
     assert again.calls == 3
 
 
+@pytest.mark.long
 def test_the_second_signal_stops_at_once(tmp_path):
     with pytest.raises(KeyboardInterrupt, match="in the middle of a step"):
         fit(sent(3, times=2), sampler(), options(), folder=tmp_path)
@@ -229,7 +230,7 @@ fit(protonet(), sampler(), options(steps=100000, workers=2), folder=Path(sys.arg
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ctrl_c_reaches_the_workers_too_and_they_go_on(tmp_path):
     """A terminal sends it to the whole group of processes."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

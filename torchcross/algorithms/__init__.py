@@ -19,9 +19,10 @@ from torchcross.algorithms.logistic_regression import LogisticRegression
 from torchcross.algorithms.maml import MAML
 from torchcross.algorithms.meta_sgd import MetaSGD
 from torchcross.algorithms.multi_task import MultiTask
+from torchcross.algorithms.named_prediction import NamedPrediction
 from torchcross.algorithms.options import EpisodicOptions
 from torchcross.algorithms.prediction_sets import PredictionSets, prediction_sets
-from torchcross.algorithms.predictor import NamedPrediction, Predictor, load_predictor
+from torchcross.algorithms.predictor import Predictor, load_predictor
 from torchcross.algorithms.proto_maml import ProtoMAML
 from torchcross.algorithms.protonet import ProtoNet
 from torchcross.algorithms.reptile import Reptile

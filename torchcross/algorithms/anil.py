@@ -24,6 +24,14 @@ class ANIL(InnerLoopAlgorithm):
     The features are computed once for each episode, unless dropout or the BatchNorm policy changes
     them from step to step. Gradients flow through them, so the meta-gradient is complete.
     `EpisodicOptions` describes the other options.
+
+    >>> from torchcross import backbones
+    >>> from torchcross.algorithms import ANIL
+    >>> from torchcross.data import toys
+    >>> episode = tx.Episodes(tx.EpisodeSampler(toys.binary(100, size=16), shots=5, queries=3))[0]
+    >>> algorithm = ANIL(backbones.conv4(8, in_channels=1), steps=2)
+    >>> algorithm.adapt(episode.support, episode.task)(episode.query.x).decisions.shape
+    torch.Size([6])
     """
 
     def __init__(

@@ -51,6 +51,14 @@ class Algorithm(nn.Module, ABC):
 
     backbone: nn.Module
 
+    @property
+    def is_sequential(self) -> bool:
+        """Whether an episode of a step depends on those before it, so that no step can be shared.
+
+        Ranks cannot take some of its episodes each.
+        """
+        return False
+
     @abstractmethod
     def training_step(
         self,
@@ -83,6 +91,13 @@ class Algorithm(nn.Module, ABC):
     ) -> Predictor:
         """A predictor from a support set; `steps` may differ from training."""
 
+    def remark(self, support: Batch, task: Task) -> str:
+        """What is other than `protocol` says in an adaptation to this support set; mostly "".
+
+        `evaluate` puts it into the reasons of the episode's values.
+        """
+        return ""
+
     @abstractmethod
     def protocol(self) -> dict[str, Any]:
         """How it trains and adapts, as plain values for a report."""
@@ -100,7 +115,17 @@ class Labelled(Protocol):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TaskBatch:
-    """A batch and its task, for code that reads its data itself."""
+    """A batch and its task, for code that reads its data itself.
+
+    >>> from torchcross.algorithms import MultiTask, TaskBatch
+    >>> from torchcross.data import toys
+    >>> source = toys.binary(60, size=16)
+    >>> images, labels = source.read(range(8)), torch.tensor(source.labels[:8])
+    >>> pretraining = MultiTask(tx.backbones.conv4(4, in_channels=1), [source.task])
+    >>> loss = pretraining.loss([TaskBatch(tx.Batch(images, labels), source.task)])
+    >>> loss.shape
+    torch.Size([])
+    """
 
     batch: Batch
     task: Task
@@ -110,6 +135,16 @@ class Pretraining(nn.Module, ABC):
     """Learns from batches with a head for each task.
 
     Hand its `backbone` to `FineTune` or `LinearProbe` to adapt it.
+
+    >>> from torchcross.algorithms import LinearProbe, MultiTask
+    >>> from torchcross.data import toys
+    >>> from torchcross.training import FitOptions, fit
+    >>> source = toys.binary(60, size=16)
+    >>> pretraining = MultiTask(tx.backbones.conv4(4, in_channels=1), [source.task])
+    >>> batches = tx.MixedBatches([source], batch_size=8, seed=0)
+    >>> fit(pretraining, batches, FitOptions(steps=1, meta_batch=1)).steps
+    1
+    >>> probe = LinearProbe(pretraining.backbone)
     """
 
     backbone: nn.Module

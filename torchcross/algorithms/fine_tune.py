@@ -60,6 +60,14 @@ class FineTune(InnerLoopAlgorithm):
     BatchNorm is as published: support forwards in training mode move the running statistics, and
     the query uses them (`running`). Use `adapt`, from any backbone; as a meta-learner it is first
     order. `EpisodicOptions` describes the other options.
+
+    >>> from torchcross import backbones
+    >>> from torchcross.algorithms import FineTune
+    >>> from torchcross.data import toys
+    >>> episode = tx.Episodes(tx.EpisodeSampler(toys.binary(100, size=16), shots=5, queries=3))[0]
+    >>> algorithm = FineTune(backbones.conv4(8, in_channels=1), steps=2)
+    >>> algorithm.adapt(episode.support, episode.task)(episode.query.x).decisions.shape
+    torch.Size([6])
     """
 
     def __init__(

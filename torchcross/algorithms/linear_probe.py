@@ -22,6 +22,14 @@ class LinearProbe(InnerLoopAlgorithm):
 
     The BatchNorm policy is `frozen`. Use `adapt`, from any backbone; as a meta-learner it is first
     order. `EpisodicOptions` describes the other options.
+
+    >>> from torchcross import backbones
+    >>> from torchcross.algorithms import LinearProbe
+    >>> from torchcross.data import toys
+    >>> episode = tx.Episodes(tx.EpisodeSampler(toys.binary(100, size=16), shots=5, queries=3))[0]
+    >>> algorithm = LinearProbe(backbones.conv4(8, in_channels=1), steps=5)
+    >>> algorithm.adapt(episode.support, episode.task)(episode.query.x).decisions.shape
+    torch.Size([6])
     """
 
     def __init__(

@@ -5,23 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, TypeAlias, Unpack, final, get_args
+from typing import Any, Final, Literal, TypeAlias, Unpack, final, get_args
 
 import torch
 from torch import Tensor, nn
 
 from torchcross._kit.argument_checks import check_choice
-from torchcross.algorithms._shared.checked_batch import refuse_alone
+from torchcross.algorithms._shared.checked_batch import seen_part
 from torchcross.algorithms._shared.closed_form import ClosedForm, Fit
 from torchcross.algorithms.options import LaneOptions
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
-from torchcross.heads import LOGISTIC_FORMS, logistic_head, logistic_log_probabilities
+from torchcross.heads import (
+    LOGISTIC_FORMS,
+    has_others,
+    logistic_head,
+    logistic_log_probabilities,
+)
 from torchcross.targets import MISSING, Target
 from torchcross.task import Task
 
 Temperature: TypeAlias = Literal["none", "leave-one-out"]
 Tree = dict[str, Tensor]
+
+_ALL_ALONE: Final = (
+    "the temperature is 1, since each sample of the support is the only one of its class"
+)
 
 
 @final
@@ -35,14 +44,22 @@ class LogisticRegression(ClosedForm):
 
     `temperature="leave-one-out"` divides all scores by one number, that which makes samples of the
     support likeliest under heads that were fitted without them; several C have one each. A sample
-    that is the only one of its class is not left out; where all are, this is refused. It is for
-    adaptation alone.
+    that is the only one of its class is not left out. Where all are, the temperature is 1, and
+    `remark` says so. It is for adaptation alone.
 
     Binary targets and each label of a multi-label target get binary logistic regression (a missing
     label leaves its own sample out), multi-class targets the softmax, ordinal targets the
     cumulative link. The target's loss does not change the fit; it is what training differentiates.
     Use `adapt`, from any backbone; training steps differentiate through the solution. The BatchNorm
     policy is `frozen`. `EpisodicOptions` describes the other options.
+
+    >>> from torchcross import backbones
+    >>> from torchcross.algorithms import LogisticRegression
+    >>> from torchcross.data import toys
+    >>> episode = tx.Episodes(tx.EpisodeSampler(toys.binary(100, size=16), shots=5, queries=3))[0]
+    >>> algorithm = LogisticRegression(backbones.conv4(8, in_channels=1))
+    >>> algorithm.adapt(episode.support, episode.task)(episode.query.x).decisions.shape
+    torch.Size([6])
     """
 
     def __init__(
@@ -66,7 +83,7 @@ class LogisticRegression(ClosedForm):
         self.unit_length = unit_length
         self.form = LOGISTIC_FORMS[unit_length]
 
-    def _fit(self, target: Target) -> Fit:
+    def head_fit(self, target: Target) -> Fit:
         penalties = torch.tensor(self.C, dtype=torch.float64)
         options = {"unit_length": self.unit_length, "temper": self.temperature != "none"}
         return partial(_regression, target, penalties, options)
@@ -101,14 +118,19 @@ class LogisticRegression(ClosedForm):
         parts = self._features_of(episode, 0, *self._state())
         return parts.support, parts.query
 
-    def _own_parameters(self) -> Tree:
+    def own_parameters(self) -> Tree:
         return {}
 
-    def _label_data(self, data: Tree, task: Task) -> Tree:
-        codes = task.target.likelihood.codes(data["ys"])
-        if self.temperature != "none":
-            refuse_alone(codes, task, "temperature='leave-one-out'")
-        return {"codes": codes}
+    def label_data(self, data: Tree, task: Task) -> Tree:
+        return {"codes": task.target.likelihood.codes(data["ys"])}
+
+    def remark(self, support: Batch, task: Task) -> str:
+        if self.temperature == "none":
+            return ""
+        part = seen_part(support, task, f"task {task.name!r}")
+        codes = part.task.target.likelihood.codes(part.support.y.long())
+        is_tempered = not part.has_head or bool(has_others(codes).any())
+        return "" if is_tempered else _ALL_ALONE
 
     def protocol(self) -> dict[str, Any]:
         return {
@@ -117,7 +139,7 @@ class LogisticRegression(ClosedForm):
             "unit_length": self.unit_length,
             "temperature": self.temperature,
             "steps": 0,
-            **self._common_protocol(),
+            **self.common_protocol(),
         }
 
 

@@ -35,6 +35,17 @@ class MAML(InnerLoopAlgorithm):
     MAML++: `rates="per_layer_step"` (learned), `multi_step=E` (query losses after every step,
     annealed over E epochs), `first_order_epochs=E`, `norm="per_step"` (statistics of each step),
     `norm_weights="per_step"` (weights and biases of each step, learned by the outer loop alone).
+
+    >>> from torchcross import backbones
+    >>> from torchcross.algorithms import MAML
+    >>> from torchcross.data import toys
+    >>> episodes = tx.Episodes(tx.EpisodeSampler(toys.multiclass(100, size=16), shots=2, queries=3))
+    >>> maml = MAML(backbones.conv4(8, in_channels=1), steps=2, lr=0.1)
+    >>> loss = maml.meta_loss([episodes[0], episodes[1]])
+    >>> loss.backward()
+    >>> predictor = maml.adapt(episodes[2].support, episodes[2].task)
+    >>> predictor(episodes[2].query.x).probabilities.shape
+    torch.Size([15, 5])
     """
 
     def __init__(

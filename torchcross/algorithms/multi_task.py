@@ -71,5 +71,5 @@ class MultiTask(HeadPerTask):
             "tasks": [f"{task.domain}/{task.name}" for task in self.tasks],
             "loss_scaled": self._scaling(),
             **self._heads_protocol(),
-            **self._common_protocol(),
+            **self.common_protocol(),
         }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, final
+from typing import Any, NoReturn, TypeAlias, final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from torchcross._kit.argument_checks import check_choice
@@ -18,49 +19,24 @@ from torchcross.algorithms._shared.plain_module import Output, PlainPredictor
 from torchcross.algorithms._shared.predictor_backbones import backbone_for
 from torchcross.algorithms._shared.predictor_files import PredictorRecord
 from torchcross.algorithms._shared.tracing import refuse_tracing
+from torchcross.algorithms.named_prediction import NamedPrediction
 from torchcross.backbones.input_normalisation import check_finite, explain_refused_images
 from torchcross.errors import InputError
 from torchcross.functional import Network
 from torchcross.functional.network.norm_policies import NormPolicy
 from torchcross.functional.network.plain_copy import depends_on_batch, plain_copy
 from torchcross.heads import head_logits
-from torchcross.targets import Prediction, Target
+from torchcross.targets import Target
 from torchcross.targets.succession import missing_classes
+
+Images: TypeAlias = Tensor | NDArray[Any]
+"""(N, C, H, W), or what else the backbone takes."""
 
 _OF_BACKBONE = ("params", "buffers", "statistics")
 _OF_MODULES = (
     *("children", "eval", "load_state_dict", "modules", "named_children", "named_modules"),
     *("named_parameters", "parameters", "requires_grad_", "state_dict", "train", "training"),
 )
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class NamedPrediction:
-    """`probabilities` (N, C) and `decisions` (N,) or (N, L) as in `Prediction`, with class names.
-
-    `scores` are the log-odds that samples are ranked by.
-    """
-
-    probabilities: Tensor
-    decisions: Tensor
-    classes: tuple[str, ...]
-    scores: Tensor | None = None
-
-    @property
-    def names(self) -> list[str] | list[list[str]]:
-        """The class decided for each sample, or the labels that each sample has."""
-        if self.decisions.ndim == 1:
-            return [self.classes[code] for code in self.decisions.tolist()]
-        return [
-            [name for name, there in zip(self.classes, row, strict=True) if there]
-            for row in self.decisions.tolist()
-        ]
-
-    @property
-    def plain(self) -> Prediction:
-        """For `target.evaluate`."""
-        return Prediction(self.probabilities, self.decisions, self.scores)
 
 
 @final
@@ -73,6 +49,16 @@ class Predictor:
     pass, which saves one sum over the pixels, and on a GPU one wait for it.
 
     It is no `nn.Module`: torch compiles, traces and exports what `to_module` returns.
+
+    >>> from torchcross import backbones
+    >>> from torchcross.algorithms import ProtoNet
+    >>> from torchcross.data import toys
+    >>> episode = tx.Episodes(tx.EpisodeSampler(toys.binary(100, size=16), shots=5, queries=3))[0]
+    >>> protonet = ProtoNet(backbones.conv4(8, in_channels=1))
+    >>> predictor = protonet.adapt(episode.support, episode.task)
+    >>> prediction = predictor(episode.query.x)
+    >>> prediction.probabilities.shape, predictor.task.classes == episode.task.classes
+    (torch.Size([6, 2]), True)
     """
 
     # torch.jit.trace asks a callable for its name before it calls it.
@@ -121,12 +107,13 @@ class Predictor:
             advice = "; it is no torch.nn.Module, and predictor.to_module() gives one"
         raise AttributeError(f"'Predictor' object has no attribute {name!r}{advice}")
 
-    def features(self, images: Tensor, *, check_pixels: bool = True) -> Tensor:
+    def features(self, images: Images, *, check_pixels: bool = True) -> Tensor:
         """(N, D) features of the adapted backbone; differentiable if the images require it.
 
         An ensemble has those of its members side by side.
         """
         refuse_tracing()
+        images = _as_tensor(images)
         name = f"the predictor of {self.task.name!r}"
         ready = self._ready(images)
         if check_pixels:
@@ -157,22 +144,22 @@ class Predictor:
 
     def _recording(self, images: Tensor) -> torch.set_grad_enabled:
         """Record gradients where the images, or those of the support set, require them."""
-        _check_is_tensor(images)
         wants = images.requires_grad or any(
             value.requires_grad for tree in self._tensors.values() for value in tree.values()
         )
         return torch.set_grad_enabled(wants and torch.is_grad_enabled())
 
-    def _ready(self, images: Tensor) -> Tensor:
+    def _ready(self, images: Images) -> Tensor:
         """Return the images as the backbone gets them."""
-        _check_is_tensor(images)
+        images = _as_tensor(images)
         if not len(images):
             raise InputError("the predictor got no images; give at least one.")
         like = next(iter((self._tensors["params"] or self._tensors["head"]).values()))
         return self._record.pixels(images, "the batch of images", like)
 
-    def logits(self, images: Tensor, *, check_pixels: bool = True) -> Tensor:
+    def logits(self, images: Images, *, check_pixels: bool = True) -> Tensor:
         """(N, outputs) logits of the target's loss; differentiable if the images require it."""
+        images = _as_tensor(images)
         features = self.features(images, check_pixels=check_pixels)
         head, form = self._tensors["head"], self._record.form
         width = predictor_checks.head_width(form, head, self._record.members)
@@ -185,8 +172,9 @@ class Predictor:
         with self._recording(images):
             return head_logits(form, self.target, features, head, self._record.counts)
 
-    def __call__(self, images: Tensor, *, check_pixels: bool = True) -> NamedPrediction:
+    def __call__(self, images: Images, *, check_pixels: bool = True) -> NamedPrediction:
         refuse_tracing()
+        images = _as_tensor(images)
         with self._recording(images):
             logits = self.logits(images, check_pixels=check_pixels)
             prediction = self.target.predict(logits)
@@ -208,7 +196,7 @@ class Predictor:
         self,
         output: Output = "probabilities",
         *,
-        support: Tensor | None = None,
+        support: Images | None = None,
         transductive: bool = False,
     ) -> PlainPredictor:
         """A plain `nn.Module` that predicts the same, for torch.compile, torch.export and ONNX.
@@ -283,12 +271,26 @@ class Predictor:
         )
 
 
-def _check_is_tensor(images: object) -> None:
+def _as_tensor(images: Tensor | NDArray[Any]) -> Tensor:
+    """Return the images as a tensor: an array shares its memory with it where it can."""
+    if isinstance(images, np.ndarray) and images.dtype.kind in "buif":
+        # Arrays with negative strides or foreign byte order have no tensor.
+        native = np.ascontiguousarray(images.astype(images.dtype.newbyteorder("="), copy=False))
+        # A tensor can be written into, and torch warns of arrays that cannot.
+        writeable = native if native.flags.writeable else native.copy()
+        try:
+            return torch.from_numpy(writeable)
+        except TypeError as error:
+            raise InputError(
+                f"a predictor got an array of {images.dtype}, of which torch has no tensors; give"
+                " images.astype('float32')."
+            ) from error
     if not isinstance(images, Tensor):
         raise InputError(
-            f"a predictor got {type(images).__name__} as images; give a tensor (N, C, H, W), such"
-            " as torch.from_numpy(array)."
+            f"a predictor got {type(images).__name__} as images; give a tensor or an array"
+            " (N, C, H, W)."
         )
+    return images
 
 
 def _reason(policy: NormPolicy) -> str:

@@ -25,6 +25,14 @@ class ProtoNet(ClosedForm):
     targets, one is of the samples with each label and one of those without it, and their scores are
     subtracted. The target turns scores into logits of its own loss. The scale of cosines is
     learned, as its logarithm, from `scale`. `EpisodicOptions` describes the other options.
+
+    >>> from torchcross import backbones
+    >>> from torchcross.algorithms import ProtoNet
+    >>> from torchcross.data import toys
+    >>> episode = tx.Episodes(tx.EpisodeSampler(toys.binary(100, size=16), shots=5, queries=3))[0]
+    >>> protonet = ProtoNet(backbones.conv4(8, in_channels=1))
+    >>> protonet.adapt(episode.support, episode.task)(episode.query.x).decisions.shape
+    torch.Size([6])
     """
 
     def __init__(
@@ -45,10 +53,10 @@ class ProtoNet(ClosedForm):
         if metric == "cosine":
             self.log_scale = nn.Parameter(self._example_parameter().new_tensor(math.log(scale)))
 
-    def _fit(self, target: Target) -> Fit:
+    def head_fit(self, target: Target) -> Fit:
         return _mean_prototypes
 
-    def _own_parameters(self) -> Tree:
+    def own_parameters(self) -> Tree:
         return {} if self.log_scale is None else {"head.log_scale": self.log_scale}
 
     def protocol(self) -> dict[str, Any]:
@@ -58,7 +66,7 @@ class ProtoNet(ClosedForm):
             "metric": self.form,
             **scale,
             "steps": 0,
-            **self._common_protocol(),
+            **self.common_protocol(),
         }
 
 

@@ -29,6 +29,14 @@ class Ridge(ClosedForm):
     smallest squared error on its own samples, each left out once, by the exact formula. The paper's
     additive offset is left out: it cancels where classes are exclusive, and would favour one side
     elsewhere. `EpisodicOptions` describes the other options.
+
+    >>> from torchcross import backbones
+    >>> from torchcross.algorithms import Ridge
+    >>> from torchcross.data import toys
+    >>> episode = tx.Episodes(tx.EpisodeSampler(toys.binary(100, size=16), shots=5, queries=3))[0]
+    >>> algorithm = Ridge(backbones.conv4(8, in_channels=1))
+    >>> algorithm.adapt(episode.support, episode.task)(episode.query.x).decisions.shape
+    torch.Size([6])
     """
 
     form = "ridge"
@@ -56,18 +64,18 @@ class Ridge(ClosedForm):
             self.log_strength = nn.Parameter(like.new_tensor(math.log(candidates[0])))
         self.log_scale = nn.Parameter(like.new_tensor(math.log(scale)))
 
-    def _fit(self, target: Target) -> Fit:
+    def head_fit(self, target: Target) -> Fit:
         if not self.strengths:
             return _regression
         return partial(_chosen_regression, torch.tensor(self.strengths, dtype=torch.float64))
 
-    def _own_parameters(self) -> Tree:
+    def own_parameters(self) -> Tree:
         scale: Tree = {"head.log_scale": self.log_scale}
         if self.log_strength is None:
             return scale
         return {"head.log_strength": self.log_strength, **scale}
 
-    def _label_data(self, data: Tree, task: Task) -> Tree:
+    def label_data(self, data: Tree, task: Task) -> Tree:
         codes, known = known_codes(task.target, data["ys"])
         return {"codes": codes, "known": known}
 
@@ -80,7 +88,7 @@ class Ridge(ClosedForm):
             **strength,
             "scale": math.exp(self.log_scale.item()),
             "steps": 0,
-            **self._common_protocol(),
+            **self.common_protocol(),
         }
 
 

@@ -23,6 +23,14 @@ class SimpleShot(ClosedForm):
     classes), then it is divided by its length. Prototypes and scores are those of `ProtoNet`. Use
     `adapt`, from any backbone. The BatchNorm policy is `frozen`. `EpisodicOptions` describes the
     other options.
+
+    >>> from torchcross import backbones
+    >>> from torchcross.algorithms import SimpleShot
+    >>> from torchcross.data import toys
+    >>> episode = tx.Episodes(tx.EpisodeSampler(toys.binary(100, size=16), shots=5, queries=3))[0]
+    >>> algorithm = SimpleShot(backbones.conv4(8, in_channels=1))
+    >>> algorithm.adapt(episode.support, episode.task)(episode.query.x).decisions.shape
+    torch.Size([6])
     """
 
     form = "centred"
@@ -32,14 +40,14 @@ class SimpleShot(ClosedForm):
     ) -> None:
         super().__init__(backbone, norm=norm, **options)
 
-    def _fit(self, target: Target) -> Fit:
+    def head_fit(self, target: Target) -> Fit:
         return _centred_prototypes
 
-    def _own_parameters(self) -> Tree:
+    def own_parameters(self) -> Tree:
         return {}
 
     def protocol(self) -> dict[str, Any]:
-        return {"algorithm": "SimpleShot", "steps": 0, **self._common_protocol()}
+        return {"algorithm": "SimpleShot", "steps": 0, **self.common_protocol()}
 
 
 def _centred_prototypes(features: Tensor, own: Tree, data: Tree) -> Tree:

@@ -20,6 +20,15 @@ class Supervised(HeadPerTask):
     `predictor(task)` needs no support set. `class_weights` count the losses by class, under any
     loss: `balanced_weights(task.target, labels)` of `torchcross.targets` makes them.
     `PretrainingOptions` describes the other options.
+
+    >>> from torchcross.algorithms import Supervised
+    >>> from torchcross.backbones import conv4
+    >>> from torchcross.data import toys
+    >>> source = toys.binary(100, size=16)
+    >>> learner = Supervised(conv4(8, in_channels=1), source.task)
+    >>> batches = tx.MixedBatches([source], batch_size=16)
+    >>> tx.fit(learner, batches, tx.FitOptions(steps=2, meta_batch=1), progress=False).steps
+    2
     """
 
     def __init__(
@@ -51,5 +60,5 @@ class Supervised(HeadPerTask):
             "task": f"{task.domain}/{task.name}",
             **({} if weights is None else {"class_weights": weights.tolist()}),
             **self._heads_protocol(),
-            **self._common_protocol(),
+            **self.common_protocol(),
         }

@@ -48,7 +48,7 @@ class TextLogistic(TextForm):
             raise InputError(f"TextLogistic got C={C!r}; give a positive number.")
         self.C = float(C)
 
-    def _fit(self, target: Target) -> Fit:
+    def head_fit(self, target: Target) -> Fit:
         return partial(_pulled_to_texts, target, self.texts.scale, self.C)
 
     def protocol(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class TextLogistic(TextForm):
             "algorithm": "TextLogistic",
             "C": self.C,
             **self._text_protocol(),
-            **self._common_protocol(),
+            **self.common_protocol(),
         }
 
 

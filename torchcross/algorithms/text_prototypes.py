@@ -31,14 +31,14 @@ class TextPrototypes(TextForm):
     def __init__(self, backbone: nn.Module, texts: Texts, **options: Unpack[LaneOptions]) -> None:
         super().__init__(backbone, texts, **options)
 
-    def _fit(self, target: Target) -> Fit:
+    def head_fit(self, target: Target) -> Fit:
         return partial(_of_texts, self.texts.scale)
 
     def protocol(self) -> dict[str, Any]:
         return {
             "algorithm": "TextPrototypes",
             **self._text_protocol(),
-            **self._common_protocol(),
+            **self.common_protocol(),
         }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torchcross.backbones.addresses import from_address, text_tower
 from torchcross.backbones.base import Backbone, BackboneSpec
 from torchcross.backbones.batch_norm_removal import without_batch_norm
-from torchcross.backbones.build import build
+from torchcross.backbones.build import add_backbone, build
 from torchcross.backbones.conv4 import conv4
 from torchcross.backbones.efficientnet_lite import efficientnet_lite0
 from torchcross.backbones.image_statistics import STATISTICS, image_statistics
@@ -28,6 +28,7 @@ __all__ = [
     "BackboneSpec",
     "TextTower",
     "WeightRecord",
+    "add_backbone",
     "as_backbone",
     "build",
     "conv4",

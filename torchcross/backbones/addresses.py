@@ -9,6 +9,7 @@ from typing import Any
 
 from torchcross._kit.argument_checks import checked_text
 from torchcross._kit.suggestions import unknown_name
+from torchcross.backbones.added import build_added
 from torchcross.backbones.base import Backbone
 from torchcross.backbones.build import CONSTRUCTORS
 from torchcross.backbones.foreign import import_package
@@ -63,6 +64,10 @@ def from_address(
 
     options  of the function that the address names: `from_timm`, `from_transformers`,
              `from_open_clip`, `from_torchvision`, or the one of this package
+
+    >>> from torchcross.backbones import from_address
+    >>> from_address("mobilenet_v2").num_features
+    1280
     """
     parts = _parse(address)
     if not parts.library or parts.file is not None:
@@ -175,14 +180,18 @@ def _construct(parts: _Address, options: dict[str, Any]) -> Backbone:
         )
     if parts.library:
         return _LIBRARIES[parts.library](parts.name, **options)
-    known = {name: make for name, make in CONSTRUCTORS.items() if name not in _FOREIGN}
-    if parts.name not in known:
+    if parts.name in _FOREIGN or parts.name not in CONSTRUCTORS:
+        known = [name for name in CONSTRUCTORS.names() if name not in _FOREIGN]
         libraries = ", ".join(f"{name}:" for name in _LIBRARIES)
         raise InputError(
-            f"{unknown_name('backbone', parts.name, known)}; models of other libraries begin with"
+            f"{CONSTRUCTORS.unknown_text(parts.name, known)}; models of other libraries begin with"
             f" {libraries}"
         )
-    return known[parts.name](**options)
+    if parts.name in CONSTRUCTORS.own:
+        backbone: Backbone = CONSTRUCTORS[parts.name](**options)
+        return backbone
+    seed = options.pop("seed", 0)
+    return build_added(CONSTRUCTORS[parts.name], parts.name, options, seed)
 
 
 def _name_and_weights(parts: _Address, pretrained: bool) -> tuple[str, bool | str]:

@@ -30,6 +30,10 @@ class BackboneSpec:
     options      its keyword arguments, without the seed
     weights      the record of the loaded weights, if any were loaded
     normalises   whether the backbone itself normalises its images, as the record says
+
+    >>> from torchcross.backbones import BackboneSpec, build
+    >>> build(BackboneSpec("conv4", {"channels": 8, "in_channels": 1})).num_features
+    8
     """
 
     name: str

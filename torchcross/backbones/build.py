@@ -8,7 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from torchcross._kit.suggestions import unknown_name
+from torchcross._kit.extensions import Extensions
+from torchcross._kit.suggestions import suggest
+from torchcross.backbones.added import build_added, checked_constructor
 from torchcross.backbones.base import Backbone, BackboneSpec, attach
 from torchcross.backbones.conv4 import conv4
 from torchcross.backbones.efficientnet_lite import efficientnet_lite0
@@ -25,22 +27,27 @@ from torchcross.backbones.vectors import vectors
 from torchcross.backbones.vit import small_vit
 from torchcross.errors import InputError, TorchcrossError
 
-CONSTRUCTORS: dict[str, Callable[..., Backbone]] = {
-    "conv4": conv4,
-    "from_open_clip": from_open_clip,
-    "from_timm": from_timm,
-    "from_torchvision": from_torchvision,
-    "from_transformers": from_transformers,
-    "image_statistics": image_statistics,
-    "efficientnet_lite0": efficientnet_lite0,
-    "mobilenet_v2": mobilenet_v2,
-    "resnet18": resnet18,
-    "resnet34": resnet34,
-    "resnet50": resnet50,
-    "resnet50_keras": resnet50_keras,
-    "small_vit": small_vit,
-    "vectors": vectors,
-}
+CONSTRUCTORS: Extensions[Callable[..., Any]] = Extensions(
+    {
+        "conv4": conv4,
+        "from_open_clip": from_open_clip,
+        "from_timm": from_timm,
+        "from_torchvision": from_torchvision,
+        "from_transformers": from_transformers,
+        "image_statistics": image_statistics,
+        "efficientnet_lite0": efficientnet_lite0,
+        "mobilenet_v2": mobilenet_v2,
+        "resnet18": resnet18,
+        "resnet34": resnet34,
+        "resnet50": resnet50,
+        "resnet50_keras": resnet50_keras,
+        "small_vit": small_vit,
+        "vectors": vectors,
+    },
+    group="torchcross.backbones",
+    kind="backbone",
+    check=checked_constructor,
+)
 
 # Without a configuration these look for one elsewhere.
 _WITH_CONFIG = ("from_open_clip", "from_transformers")
@@ -48,35 +55,59 @@ _WITH_CONFIG = ("from_open_clip", "from_transformers")
 _OF_WEIGHTS = ("pretrained", "revision", "cache", "normalisation", "inside")
 
 
+def add_backbone(name: str, construct: Callable[..., Any]) -> None:
+    """Add a backbone of your own by name: `construct(in_channels=..., **options)` makes its module.
+
+    The module maps images (N, C, H, W) to features (N, D); an attribute `num_features` says how
+    many, otherwise a dry run finds out. A plugin file calls this; an entry point of the group
+    `torchcross.backbones` does the same for an installed package.
+    """
+    CONSTRUCTORS.add(name, construct)
+
+
 def build(spec: BackboneSpec | Mapping[str, Any], *, seed: Seed = 0) -> Backbone:
     """The backbone that `spec` describes, with fresh initial values and its weights' record.
 
     A description from a file may be wrong: its names and options are checked, and it can call
-    nothing but the constructors of this package.
+    nothing but the constructors of this package, and those that were added by name.
     """
     if not isinstance(spec, BackboneSpec):
         spec = BackboneSpec.from_dict(spec)
     name, options = spec.name, spec.options
     if not isinstance(name, str) or name not in CONSTRUCTORS:
-        raise InputError(unknown_name("backbone", name, CONSTRUCTORS))
+        raise InputError(CONSTRUCTORS.unknown_text(name))
     construct = CONSTRUCTORS[name]
-    known = inspect.signature(construct).parameters
-    accepts_any = any(part.kind is part.VAR_KEYWORD for part in known.values())
-    unknown = [] if accepts_any else sorted(set(options) - set(known))
-    unknown += [option for option in ("seed", *_OF_WEIGHTS) if option in options]
+    known, accepts_any = options_of(name)
+    refused = ("seed", *_OF_WEIGHTS)
+    unknown = [each for each in options if each in refused or not (accepts_any or each in known)]
     if unknown:
-        taken = sorted(set(known) - {"seed", *_OF_WEIGHTS})
         raise InputError(
-            f"the description of {name!r} has options {sorted(set(unknown))} that it does not take;"
-            f" it takes {taken}"
+            f"the description of {name!r} has options {sorted(unknown)} that it does not take;"
+            f" {suggest(min(unknown), known)}"
         )
     if name in _WITH_CONFIG and not options.get("config"):
         raise InputError(f"the description of {name!r} has no config")
     try:
-        backbone = construct(**options, seed=seed)
+        backbone = _construct(construct, name, options, seed)
     except TypeError as error:
         raise InputError(f"the description of {name!r} does not fit: {error}") from error
     attach(backbone, spec.weights, inside=spec.normalises)
+    return backbone
+
+
+def options_of(name: str) -> tuple[list[str], bool]:
+    """The options of a backbone by its name, and whether it takes any others as well."""
+    parts = inspect.signature(CONSTRUCTORS[name]).parameters
+    accepts_any = any(part.kind is part.VAR_KEYWORD for part in parts.values())
+    return sorted(set(parts) - {"seed", *_OF_WEIGHTS}), accepts_any
+
+
+def _construct(
+    construct: Callable[..., Any], name: str, options: Mapping[str, Any], seed: Seed
+) -> Backbone:
+    if name not in CONSTRUCTORS.own:
+        return build_added(construct, name, options, seed)
+    backbone: Backbone = construct(**options, seed=seed)
     return backbone
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, final
+from typing import Any, Literal, TypeAlias, final
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,8 @@ def conv4(
     norm: Norm = "batch",
     pooling: Pooling = "mean",
     image_size: int | None = None,
+    ceil: bool = False,
+    bias: bool = False,
     grey: Grey = None,
     seed: Seed = 0,
 ) -> Conv4:
@@ -36,7 +38,20 @@ def conv4(
     pooling  of the last map: `"mean"` or `"max"` over all its places, or `"flatten"`, which keeps
              them and needs `image_size`, the side of the images (84 gives the 1600 features of
              Snell et al. 2017)
+    ceil     maps of odd sides are halved upwards (84 then gives 6 x 6 places, as in the network of
+             Reptile)
+    bias     convolutions have biases before a norm too
+
+    >>> from torchcross.backbones import conv4
+    >>> conv4(64, in_channels=1)(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 64])
     """
+    # What later versions added is part of a description where it is not as before.
+    added: dict[str, Any] = {}
+    if ceil:
+        added["ceil"] = True
+    if bias:
+        added["bias"] = True
     return assemble(
         "conv4",
         Conv4,
@@ -47,6 +62,7 @@ def conv4(
         pooling=pooling,
         image_size=image_size,
         grey=grey,
+        **added,
     )
 
 
@@ -61,6 +77,8 @@ class Conv4(Backbone):
         pooling: Pooling,
         image_size: int | None,
         grey: Grey,
+        ceil: bool = False,
+        bias: bool = False,
     ) -> None:
         checked_int("channels", channels)
         check_choice("norm", norm, ("batch", "group", "none"))
@@ -70,13 +88,13 @@ class Conv4(Backbone):
                 f"norm='group' has {_GROUPS} groups, which do not divide channels={channels}"
             )
         super().__init__(
-            channels * _place_count(pooling, image_size), in_channels=in_channels, grey=grey
+            channels * _place_count(pooling, image_size, ceil), in_channels=in_channels, grey=grey
         )
         self.pooling = pooling
         self.image_size = image_size
         widths = [in_channels, *[channels] * _BLOCKS]
         self.layers = nn.Sequential(
-            *(_ConvBlock(widths[at], channels, norm) for at in range(_BLOCKS))
+            *(_ConvBlock(widths[at], channels, norm, ceil, bias) for at in range(_BLOCKS))
         )
 
     def _features(self, images: Tensor) -> Tensor:
@@ -97,12 +115,12 @@ class Conv4(Backbone):
 
 @final
 class _ConvBlock(nn.Module):
-    def __init__(self, inputs: int, outputs: int, norm: Norm) -> None:
+    def __init__(self, inputs: int, outputs: int, norm: Norm, ceil: bool, bias: bool) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none")
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias or norm == "none")
         self.norm = _norm(norm, outputs)
         self.relu = nn.ReLU()
-        self.pool = nn.MaxPool2d(2)
+        self.pool = nn.MaxPool2d(2, ceil_mode=ceil)
 
     def forward(self, x: Tensor) -> Tensor:
         pooled: Tensor = self.pool(self.relu(self.norm(self.conv(x))))
@@ -115,7 +133,7 @@ def _norm(norm: Norm, channels: int) -> nn.Module:
     return nn.GroupNorm(_GROUPS, channels) if norm == "group" else nn.Identity()
 
 
-def _place_count(pooling: Pooling, image_size: int | None) -> int:
+def _place_count(pooling: Pooling, image_size: int | None, ceil: bool) -> int:
     if pooling != "flatten":
         if image_size is not None:
             raise InputError(
@@ -128,4 +146,6 @@ def _place_count(pooling: Pooling, image_size: int | None) -> int:
             "pooling='flatten' keeps every place of the map, so it needs image_size, the side of"
             f" the images, of at least {_SHRINKS}; got {image_size}"
         )
-    return int((image_size // _SHRINKS) ** 2)
+    # Four halvings, each rounded, are one division, rounded the same way.
+    side = -(-image_size // _SHRINKS) if ceil else image_size // _SHRINKS
+    return int(side**2)

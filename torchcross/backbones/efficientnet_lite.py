@@ -30,7 +30,12 @@ _EPS = 1e-3
 
 
 def efficientnet_lite0(*, in_channels: int = 3, grey: Grey = None, seed: Seed = 0) -> Backbone:
-    """EfficientNet-Lite0, 1280 features."""
+    """EfficientNet-Lite0, 1280 features.
+
+    >>> from torchcross.backbones import efficientnet_lite0
+    >>> efficientnet_lite0().num_features
+    1280
+    """
     return assemble(
         "efficientnet_lite0", EfficientNetLite, seed, in_channels=in_channels, grey=grey
     )

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Mapping
 from types import BuiltinFunctionType, FunctionType
+from typing import Any
 
 import torch
 from torch import nn
 
+from torchcross._kit.tensor_bytes import tensor_bytes
+
 _LONGEST = 1000
+_DIGITS = 16
 _DROPOUT = nn.modules.dropout._DropoutNd
 _NOT_CONFIGURATION = {"training"}
 
@@ -22,8 +27,9 @@ def described_layers(module: nn.Module) -> dict[str, str]:
     """The class and configuration of each layer, by its name.
 
     A layer says of itself what its `extra_repr` returns. Layers that are not torch's own, or that
-    say nothing, are also described by their attributes: numbers, texts, functions and classes, and
-    lists of them. Rates of dropout do not count.
+    say nothing, are also described by their attributes: numbers, texts, tensors, functions with
+    bound arguments, classes, and lists and tables of them. Rates of dropout do not count, and what
+    a layer keeps between calls, in an attribute that is called a cache.
     """
     return {name: _description(layer) for name, layer in module.named_modules()}
 
@@ -50,7 +56,7 @@ def _description(layer: nn.Module) -> str:
     if len(text) <= _LONGEST:
         return text
     # Long texts differ somewhere behind the end that is shown: their digest says that they do.
-    return f"{text[:_LONGEST]}... {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return f"{text[:_LONGEST]}... {hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]}"
 
 
 def _attributes(layer: nn.Module) -> list[str]:
@@ -59,7 +65,7 @@ def _attributes(layer: nn.Module) -> list[str]:
     return [
         f"{name}={text}"
         for name, text in sorted(texts.items())
-        if text is not None and name not in _NOT_CONFIGURATION
+        if text is not None and name not in _NOT_CONFIGURATION and "cache" not in name
     ]
 
 
@@ -70,8 +76,27 @@ def _plain_text(value: object) -> str | None:
     if isinstance(value, list | tuple):
         texts = [_plain_text(item) for item in value]
         return None if None in texts else f"({', '.join(map(str, texts))})"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(_items(value))}}}"
+    if isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_meta:
+        digest = hashlib.sha256(tensor_bytes(value)).hexdigest()[:_DIGITS]
+        return f"{value.dtype} {tuple(value.shape)} {digest}"
     if isinstance(value, functools.partial):
-        return _plain_text(value.func)
+        parts = [_text_or_kind(value.func), *map(_text_or_kind, value.args)]
+        parts += _items(value.keywords)
+        return parts[0] if len(parts) == 1 else f"partial({', '.join(parts)})"
     if isinstance(value, FunctionType | BuiltinFunctionType | type):
         return value.__name__
     return None
+
+
+def _items(table: Mapping[Any, object]) -> list[str]:
+    """The entries of a table, in the order of their names."""
+    texts = {_text_or_kind(name): _text_or_kind(value) for name, value in table.items()}
+    return [f"{name}={texts[name]}" for name in sorted(texts)]
+
+
+def _text_or_kind(value: object) -> str:
+    """A value as text, and one that is no plain value by its class."""
+    text = _plain_text(value)
+    return type(value).__name__ if text is None else text

@@ -26,7 +26,12 @@ _STAGES = (
 def mobilenet_v2(
     *, width: float = 1.0, in_channels: int = 3, grey: Grey = None, seed: Seed = 0
 ) -> MobileNetV2:
-    """MobileNetV2, 1280 features; `width` multiplies the channels (above 1, also the features)."""
+    """MobileNetV2, 1280 features; `width` multiplies the channels (above 1, also the features).
+
+    >>> from torchcross.backbones import mobilenet_v2
+    >>> mobilenet_v2().num_features
+    1280
+    """
     return assemble(
         "mobilenet_v2", MobileNetV2, seed, width=width, in_channels=in_channels, grey=grey
     )

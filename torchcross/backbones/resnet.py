@@ -23,6 +23,10 @@ def resnet18(
     """ResNet-18, 512 features.
 
     `stem="small"` is for images of about 32 pixels: 3x3, stride 1, no pooling.
+
+    >>> from torchcross.backbones import resnet18
+    >>> resnet18().num_features
+    512
     """
     return _plain(
         "resnet18", _BasicBlock, (2, 2, 2, 2), seed, in_channels=in_channels, grey=grey, stem=stem
@@ -32,7 +36,12 @@ def resnet18(
 def resnet34(
     *, in_channels: int = 3, grey: Grey = None, stem: Stem = "imagenet", seed: Seed = 0
 ) -> ResNet:
-    """ResNet-34, 512 features; for `stem` see `resnet18`."""
+    """ResNet-34, 512 features; for `stem` see `resnet18`.
+
+    >>> from torchcross.backbones import resnet34
+    >>> resnet34().num_features
+    512
+    """
     return _plain(
         "resnet34", _BasicBlock, (3, 4, 6, 3), seed, in_channels=in_channels, grey=grey, stem=stem
     )
@@ -44,6 +53,10 @@ def resnet50(
     """ResNet-50, 2048 features; for `stem` see `resnet18`.
 
     The stride is in the 3x3 convolution, as in torchvision.
+
+    >>> from torchcross.backbones import resnet50
+    >>> resnet50().num_features
+    2048
     """
     return _plain(
         "resnet50", _Bottleneck, (3, 4, 6, 3), seed, in_channels=in_channels, grey=grey, stem=stem
@@ -63,6 +76,10 @@ def resnet50_keras(
     The stride is in the first 1x1 convolution. Convolutions have no biases; those of Keras's files
     are folded into the running means of the norms behind them. `norm_eps` is 1e-3 in the files of
     the first Keras applications and 1.001e-5 in later ones; the momentum is Keras's.
+
+    >>> from torchcross.backbones import resnet50_keras
+    >>> resnet50_keras().num_features
+    2048
     """
     shape = partial(ResNet, _Bottleneck, (3, 4, 6, 3), stride_first=True, norm_momentum=0.01)
     options = {"in_channels": in_channels, "grey": grey, "stem": stem, "norm_eps": norm_eps}

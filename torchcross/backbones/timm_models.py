@@ -93,7 +93,16 @@ def from_timm(
     refuse_unused(pretrained, revision=revision, cache=cache, normalisation=normalisation)
     check_plain_name(name)
     side = _side(options.get("img_size", _SIDE)) if image_size is None else image_size
-    return _plain(name, in_channels, grey, side, seed, options)
+    return _plain(name, in_channels, grey, side, seed, _built_for(name, side, options))
+
+
+def _built_for(name: str, side: int, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options of a network of one size: it is built for the side of the images."""
+    timm = import_package("timm", "from_timm")
+    config = timm.get_pretrained_cfg(name)
+    if config is None or "img_size" in options or side == config.input_size[-1]:
+        return options
+    return {**options, "img_size": side} if _is_fixed(config.to_dict(), options) else options
 
 
 def _plain(

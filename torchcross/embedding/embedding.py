@@ -22,6 +22,7 @@ from torchcross.backbones.input_normalisation import MeanAndStd
 from torchcross.data import Augmentation, TaskSource
 from torchcross.data.sources.feature_files import (
     SUFFIX,
+    FeatureFile,
     FeatureRecord,
     FeatureType,
     refuse_broken,
@@ -34,7 +35,8 @@ from torchcross.data.sources.feature_source import (
 from torchcross.data.sources.feature_writing import open_unfinished, publish
 from torchcross.embedding.digests import network_digest, weights_digest
 from torchcross.embedding.forward import BLOCK, BlockForward
-from torchcross.errors import InputError
+from torchcross.embedding.record_differences import differences_in_words
+from torchcross.errors import InputError, SourceError
 
 Progress = Callable[[int], object]
 """It hears how many images are done."""
@@ -89,7 +91,7 @@ class EmbeddedBlock:
 
 @final
 class Embedding:
-    """The images of a source, to be embedded by a backbone."""
+    """The images of a source, to be embedded by a backbone as it is now."""
 
     def __init__(
         self, source: TaskSource, backbone: nn.Module, options: EmbeddingOptions | None = None
@@ -100,8 +102,10 @@ class Embedding:
                 " source with the images"
             )
         self.source, self.options = source, options or EmbeddingOptions()
-        self._backbone = backbone
         self._forward = BlockForward(backbone, self.options.normalise)
+        # Now, as the copy that computes: later changes of the backbone change neither.
+        self._weights, self._network = weights_digest(backbone), network_digest(backbone)
+        self._about = self._description(backbone)
 
     @cached_property
     def record(self) -> FeatureRecord:
@@ -114,11 +118,11 @@ class Embedding:
             dtype=options.dtype,
             block=BLOCK,
             data=image_fingerprint(self.source),
-            weights=weights_digest(self._backbone),
-            network=network_digest(self._backbone),
+            weights=self._weights,
+            network=self._network,
             preprocessing=self._forward.preprocessing.describe(),
             augmentation=None if augmentation is None else _plain(asdict(augmentation)),
-            about=self._about(),
+            about=self._about,
         )
 
     @property
@@ -127,11 +131,11 @@ class Embedding:
         name = _FOREIGN.sub("_", self.source.name)[:_LONGEST_NAME]
         return f"{name}-{self.record.key[:_DIGITS]}{SUFFIX}"
 
-    def _about(self) -> dict[str, Any]:
-        spec = getattr(self._backbone, "spec", None)
+    def _description(self, backbone: nn.Module) -> dict[str, Any]:
+        spec = getattr(backbone, "spec", None)
         about: dict[str, Any] = {
             "source": self.source.name,
-            "backbone": type(self._backbone).__name__ if spec is None else spec.as_dict(),
+            "backbone": type(backbone).__name__ if spec is None else spec.as_dict(),
             "torch": torch.__version__,
             "torchcross-fewshot": installed_version("torchcross-fewshot") or "not installed",
             "processor": processor_kind(self._forward.device),
@@ -139,15 +143,32 @@ class Embedding:
         plain: dict[str, Any] = _plain(about)
         return plain
 
+    def open_file(self, path: Path) -> FeatureFile:
+        """The file of these features; refused where it has others, whatever its name is."""
+        file = FeatureFile(path)
+        if file.record.key == self.record.key:
+            return file
+        raise SourceError(
+            f"{path} has features with the key {file.record.key[:_DIGITS]}, and those of source"
+            f" {self.source.name!r} have {self.record.key[:_DIGITS]} (they differ in"
+            f" {differences_in_words(file.record, self.record)}): the file was renamed or replaced;"
+            " remove it, and make the features again"
+        )
+
     # -- computing ---------------------------------------------------------------------------------
 
     def write(self, unfinished: Path, path: Path, progress: Progress | None = None) -> None:
-        """Make the file, or go on with the unfinished one of an earlier attempt."""
+        """Make the file, or go on with the unfinished one of an earlier attempt.
+
+        The images of its blocks are read again: a block of other images is made again.
+        """
         report = progress or _say_nothing
         (first,) = self.blocks([0])
         record = replace(self.record, width=first.features.shape[2])
         with open_unfinished(unfinished, record) as writer:
             done = writer.done_blocks()
+            for number, _, digest in results_ahead(np.flatnonzero(done).tolist(), self._read):
+                done[number] = digest == writer.image_digest(number)
             if not done[0]:
                 writer.write(0, first.image_digest, first.features)
                 done[0] = True

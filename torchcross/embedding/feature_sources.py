@@ -66,7 +66,8 @@ def store_features(
         for failure in result.failures:
             raise _error_of(failure)
     # The images were looked at to find the file.
-    return FeatureSource(source, place / file_in(place, embedding), check_images=False)
+    file = embedding.open_file(place / file_in(place, embedding))
+    return FeatureSource(source, file, check_images=False)
 
 
 def open_features(

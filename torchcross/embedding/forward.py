@@ -45,10 +45,12 @@ class BlockForward:
     @torch.no_grad()
     def __call__(self, images: Tensor, subject: str) -> NDArray[np.float32]:
         """The features (n, D) of a block of images, as float32; `subject` names it in errors."""
-        images = images.to(self._like.device, non_blocking=True)
+        images = images.to(self.device, non_blocking=True)
         ready = self.preprocessing(images, subject, self._like)
         check_finite(ready, subject)
-        with explain_refused_images(self._module, ready, subject):
+        # The caller's precision is no part of what features are known by.
+        in_full = torch.autocast(self.device.type, enabled=False)
+        with in_full, explain_refused_images(self._module, ready, subject):
             output = self._module(ready)
         features: NDArray[np.float32] = self._checked_features(output, ready, subject).numpy()
         return features

@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 
 from torchcross._kit.surroundings import installed_version, processor_kind
+from torchcross._kit.threads import ONE_COMPUTES
 from torchcross.embedding.embedding import Embedding, Progress
 from torchcross.jobs import (
     JobEngine,
@@ -47,9 +48,10 @@ class Embeddings(Protocol):
 class EmbeddingJob:
     """The job of making files of features in the folder `out`.
 
-    resources  of each unit
-    call       of each call: what a process knows of an earlier one may be out of date
-    progress   for a job that is made in this process
+    resources  what each unit needs
+    call       identifies the call of `make_features`, so that no process takes what it has read in
+               an earlier call for the present state
+    progress   gets the images that are done, where the job runs in this process
     """
 
     embeddings: Embeddings = field(compare=False)
@@ -87,13 +89,14 @@ class EmbeddingJob:
         }
 
     def run(self, key: str, folder: Path) -> None:
-        embedding = _open(self, self.name_of(key))
-        file = folder / embedding.file_name
-        embedding.write(file.with_name(file.name + UNFINISHED), file, self.progress)
+        with ONE_COMPUTES:
+            embedding = _open(self, self.name_of(key))
+            file = folder / embedding.file_name
+            embedding.write(file.with_name(file.name + UNFINISHED), file, self.progress)
 
 
 def file_in(folder: Path, embedding: Embedding) -> str:
-    """The name of the file of an embedding in a folder, under whichever source's name it is."""
+    """The name of the file of an embedding in a folder, whichever source it is named after."""
     own = embedding.file_name
     if (folder / own).is_file():
         return own

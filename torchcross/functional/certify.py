@@ -48,6 +48,10 @@ def certify_engine(
     descent at rate r: x_K = a + (I - rA)^K (x_0 - a), and the gradient is (I - rA)^K B(x_K - b);
     B(x_K - b) in first order; s (A + sI)^-1 B(x* - b) with x* = (A + sI)^-1 (Aa + s x_0) in the
     implicit case of strength s.
+
+    >>> from torchcross.functional import certify_engine
+    >>> all(row.holds for row in certify_engine("recompute"))
+    True
     """
     engine = engine_named(engine)
     rows = []
@@ -75,10 +79,10 @@ def certify_problem(
     seed: int = 0,
     tolerance: float = 1e-6,
 ) -> list[CertificateRow]:
-    """Your own episode against central differences in float64, along random directions.
+    """Compare the meta-gradient of your own episode with central differences in float64.
 
-    Differences are taken at several sizes. Where they disagree, the loss has a kink nearby (ReLU,
-    max-pooling), and the row says so.
+    Differences are taken along random directions, at several sizes. Where they disagree, the loss
+    has a kink nearby (ReLU, max-pooling), and the row says so.
     """
     engine = engine_named(engine)
     problem, meta = in_float64(problem, meta)

@@ -130,7 +130,12 @@ def shape_key(tree: Data) -> tuple[object, ...]:
 
 
 def merge_buffers(each: Iterable[Buffers]) -> Buffers:
-    """One value for each buffer from those of several episodes: the mean, or the largest count."""
+    """One value for each buffer from those of several episodes: the mean, or the largest count.
+
+    >>> from torchcross.functional import merge_buffers
+    >>> merge_buffers([{"mean": torch.tensor(1.0)}, {"mean": torch.tensor(3.0)}])
+    {'mean': tensor(2.)}
+    """
     trees = list(each)
     if not trees:
         raise InputError("there are no buffers to merge: the list of episodes is empty.")

@@ -1,4 +1,4 @@
-"""Sets of classes that hold the truth with a chosen probability, from a support set alone."""
+"""Sets of classes whose coverage of the truth has a guarantee, from a support set alone."""
 
 from __future__ import annotations
 
@@ -34,6 +34,16 @@ def conformal_sets(
     as the quantile of the true classes of those held out (split conformal). Without, each sample is
     left out once, and a class is in unless too many samples are less strange, to the head that has
     not seen them, than the class is to the same head (Romano, Sesia and Candes 2020, CV+).
+
+    >>> from torchcross.heads import conformal_sets
+    >>> from torchcross.targets import MultiClass
+    >>> likelihood = MultiClass(["disc", "star"]).likelihood
+    >>> features = torch.eye(2).repeat(10, 1) + 0.1 * torch.arange(20).sin()[:, None]
+    >>> codes = likelihood.codes(torch.arange(20) % 2)
+    >>> C, queries = torch.tensor([10.0]), torch.tensor([[1.0, 0.0], [0.05, 1.0]])
+    >>> conformal_sets(likelihood, features, codes, queries, C, level=0.9)
+    tensor([[[ True, False],
+             [False,  True]]])
     """
     rows, centre = centred_rows(features, unit_length)
     others, _ = centred_rows(queries, unit_length, centre)

@@ -16,6 +16,15 @@ def learning_key(target: Target) -> Hashable:
 
     Class names do not count, nor do label values that the loss ignores. Whether a loss uses the
     label values (the gaps between grades, say) shows in its values for fixed logits.
+
+    >>> from torchcross.heads import learning_key
+    >>> from torchcross.targets import Ordinal
+    >>> even, uneven = {0: "none", 1: "some", 2: "much"}, {0: "none", 1: "some", 9: "much"}
+    >>> learning_key(Ordinal(even)) == learning_key(Ordinal(uneven))
+    True
+    >>> losses = [Ordinal(grades, loss="earth_movers") for grades in (even, uneven)]
+    >>> learning_key(losses[0]) == learning_key(losses[1])  # this loss counts the gaps
+    False
     """
     # Fixed logits without a pattern, and every label value in every column.
     rows, shape = len(target.values), target.label_shape

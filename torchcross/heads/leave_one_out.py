@@ -34,7 +34,12 @@ def solutions_without_each(
 
 
 def has_others(codes: Int64[Tensor, "*B N"]) -> Bool[Tensor, "*B N"]:
-    """Which samples can be left out: those of a known class that has another sample."""
+    """Which samples can be left out: those of a known class that has another sample.
+
+    >>> from torchcross.heads import has_others
+    >>> has_others(torch.tensor([0, 0, 1]))
+    tensor([ True,  True, False])
+    """
     same = codes.unsqueeze(-1) == codes.unsqueeze(-2)
     return (same.sum(-1) > 1) & (codes != MISSING)
 
@@ -45,7 +50,7 @@ def temperatures(
 ) -> Float[Tensor, " M"]:
     """The temperature of each of M heads that makes samples likeliest that it has not seen.
 
-    Samples that cannot be left out do not count.
+    Samples that cannot be left out do not count; where none can, the temperature is 1.
 
     The negative log-likelihood is convex in 1 / temperature, so that a golden section finds its
     minimum, to 1e-8 of its logarithm.
@@ -68,7 +73,7 @@ def temperatures(
         left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
         falls = cost(left) > cost(right)
         low, high = torch.where(falls, left, low), torch.where(falls, high, right)
-    return ((low + high) / 2).exp()
+    return torch.where(counted.any(-1).any(-1), ((low + high) / 2).exp(), 1.0)
 
 
 def log_probabilities_of(

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from torchcross.heads.newton import Model
+from torchcross.heads.newton_by_products import FEWEST, step_by_products
 from torchcross.heads.padded_rows import elementwise
 from torchcross.targets import MISSING
 
@@ -115,6 +116,21 @@ class SoftmaxModel:
         solved = own - ones * shift.unsqueeze(-1) - (each.flatten(1, 2) @ shared).view_as(own)
         return solved - residual, shift
 
+    def search_direction(
+        self,
+        gram: Tensor,
+        scores: Tensor,
+        free: Tensor,
+        residual: Tensor,
+        pull: Tensor,
+        slope: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        if gram.shape[-1] < FEWEST:
+            exact = self.direction(gram, scores, free, residual, pull, slope)
+            return *exact, _usable(gram)
+        p, has_intercepts = self._probabilities(scores, free), self._prior is None
+        return step_by_products(gram, p, residual, pull, slope, has_intercepts=has_intercepts)
+
 
 @final
 class CumulativeModel:
@@ -181,15 +197,29 @@ class CumulativeModel:
         curvature = (self._above + self._below) * up * (1 - up)
         total = curvature.sum(-1)
         share = curvature / torch.where(total > 0, total, 1).unsqueeze(-1)
-        half = _half_inverses(gram, total)
-        columns = half @ torch.cat([pull.mT, share], -1)
+        factor, root = _scaled_factors(gram, total)
+        columns = root.mT * torch.cat([pull.mT, share], -1)
+        columns = torch.linalg.solve_triangular(factor, columns, upper=False)
         spread = columns[..., 1:]
         system = self._barrier_curvature(free) + spread.mT @ spread
         system = system + torch.diag_embed(curvature.sum(1)) - curvature.mT @ share
         right = -slope - (spread.mT @ columns[..., :1]).squeeze(-1)
         shift = torch.linalg.solve(system, right)
         back = columns[..., :1] + spread @ shift.unsqueeze(-1)
-        return (half.mT @ back).mT - residual, shift
+        solved = torch.linalg.solve_triangular(factor.mT, back, upper=True)
+        return root * solved.mT - residual, shift
+
+    def search_direction(
+        self,
+        gram: Tensor,
+        scores: Tensor,
+        free: Tensor,
+        residual: Tensor,
+        pull: Tensor,
+        slope: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        # One matrix a problem, and few columns: a factor is all that a step needs.
+        return *self.direction(gram, scores, free, residual, pull, slope), _usable(gram)
 
     def _barrier_curvature(self, free: Tensor) -> Float[Tensor, "B T T"]:
         gaps = free.diff(dim=-1)
@@ -200,6 +230,11 @@ class CumulativeModel:
             beside = torch.diag_embed(bend, offset=1)
             system = system - beside - beside.mT
         return system
+
+
+def _usable(gram: Float[Tensor, "B N N"]) -> Bool[Tensor, " B"]:
+    """Exact steps can always be used."""
+    return torch.ones(len(gram), dtype=torch.bool, device=gram.device)
 
 
 def _log_of_share(gaps: Tensor) -> Tensor:
@@ -220,11 +255,28 @@ def _half_inverses(
     gram: Float[Tensor, "*B N N"], curvature: Float[Tensor, "*C N"]
 ) -> Float[Tensor, "*C N N"]:
     """V with V'V = (K + D^-1)^-1, for D the diagonal matrix of the curvature, zeros included."""
+    scaled, root = _scaled_matrix(gram, curvature)
+    return _inverse_factor(scaled) * root
+
+
+def _scaled_factors(
+    gram: Float[Tensor, "B N N"], curvature: Float[Tensor, "B N"]
+) -> tuple[Float[Tensor, "B N N"], Float[Tensor, "B 1 N"]]:
+    """The factor L of I + D^1/2 K D^1/2, and the roots: `_half_inverses` are L^-1 D^1/2."""
+    scaled, root = _scaled_matrix(gram, curvature)
+    factor: Tensor = torch.linalg.cholesky_ex(scaled)[0]
+    return factor, root
+
+
+def _scaled_matrix(
+    gram: Float[Tensor, "*B N N"], curvature: Float[Tensor, "*C N"]
+) -> tuple[Float[Tensor, "*C N N"], Float[Tensor, "*C 1 N"]]:
+    """I + D^1/2 K D^1/2, and the roots."""
     # The derivative of a root at 0 is infinite.
     root = torch.where(curvature > 0, curvature, 1).sqrt() * (curvature > 0)
     scaled = gram * (root.unsqueeze(-1) * root.unsqueeze(-2))
     scaled.diagonal(dim1=-2, dim2=-1).add_(1)
-    return _inverse_factor(scaled) * root.unsqueeze(-2)
+    return scaled, root.unsqueeze(-2)
 
 
 def _inverse_factor(matrix: Float[Tensor, "*B N N"]) -> Float[Tensor, "*B N N"]:

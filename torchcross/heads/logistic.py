@@ -34,12 +34,22 @@ def logistic_head(
     """A head for each C in `penalties`: argmin |W|^2 / 2 + C x (sum of losses), in float64.
 
     unit_length  of features that are divided by their lengths
-    temper       divides the scores by a temperature, by leaving out one sample of the support after
-                 the other; not differentiable
-    to_rounding  the same digits whether or not gradients are recorded
+    temper       divides the scores by a temperature, which is fitted by leaving out one sample of
+                 the support after the other; not differentiable
+    to_rounding  gives the same digits whether or not gradients are recorded
 
     Runs under `torch.func.vmap`, many episodes at once. Where gradients are recorded, those of the
     solution to the features are exact up to the third derivative.
+
+    >>> from torchcross.heads import logistic_head
+    >>> from torchcross.targets import MultiClass
+    >>> likelihood = MultiClass(["disc", "star"]).likelihood
+    >>> features = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.8]])
+    >>> codes = likelihood.codes(torch.tensor([0, 0, 1, 1]))
+    >>> head = logistic_head(likelihood, features, codes, torch.tensor([1.0, 100.0]))
+    >>> head["head.weight"][:, 0].round(decimals=1)  # of the first class, for each C
+    tensor([[ 0.5000, -0.5000],
+            [ 2.3000, -2.4000]])
     """
     if temper and features.requires_grad and torch.is_grad_enabled():
         raise InputError(

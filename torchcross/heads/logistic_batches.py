@@ -33,9 +33,20 @@ def logistic_log_probabilities(
     *,
     unit_length: bool = True,
 ) -> Float[Tensor, "E Q A C"]:
-    """The mean over `penalties` of what `logistic_head` of each support says of its query.
+    """Log-probabilities of the classes of each query, for many episodes at once.
 
-    What is said of an episode does not depend on those beside it, to the bit.
+    A probability is the mean over the heads that `logistic_head` fits to the support, one for each
+    of `penalties`. Those of an episode have the same bits alone and beside others.
+
+    >>> from torchcross.heads import logistic_log_probabilities
+    >>> from torchcross.targets import MultiClass
+    >>> likelihood = MultiClass(["disc", "star"]).likelihood
+    >>> support = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.8]])
+    >>> codes = likelihood.codes(torch.tensor([0, 0, 1, 1]))
+    >>> query, C = torch.tensor([[1.0, 0.2]]), torch.tensor([10.0])
+    >>> log_p = logistic_log_probabilities(likelihood, [support], [codes], [query], C)
+    >>> log_p[0].exp().round(decimals=2)
+    tensor([[[0.8900, 0.1100]]], dtype=torch.float64)
     """
     most = max(1, _MATRICES_AT_ONCE // (len(penalties) * likelihood.scores))
     parts = []

@@ -26,6 +26,12 @@ def logistic_start(
     Features are divided by their mean length first; one number for all keeps the head linear.
     Losses that read one output per rank through a softmax start at softmax regression on the ranks.
     Differentiable in the features.
+
+    >>> from torchcross.heads import logistic_start
+    >>> from torchcross.targets import Binary
+    >>> head = logistic_start(Binary(), torch.eye(2), torch.tensor([0, 1]))
+    >>> bool(head["head.weight"][0, 1] > 0 > head["head.weight"][0, 0])
+    True
     """
     likelihood = start_likelihood(target)
     length = lengths_of(features).mean()

@@ -101,6 +101,13 @@ def head_logits(
 
     `counts` are those of a support set that has not every class: the head is then of
     `head_target(target, counts)`, and `target.logits_of_all` says what becomes of the others.
+
+    >>> from torchcross.heads import head_logits, zero_head
+    >>> from torchcross.targets import Binary
+    >>> params = zero_head(Binary(), 4)
+    >>> head_logits("linear", Binary(), torch.ones(2, 4), params)
+    tensor([[0.],
+            [0.]])
     """
     if form not in FORMS:
         raise InputError(unknown_name("form of head", form, FORMS))
@@ -112,6 +119,11 @@ def head_target(target: Target, counts: Sequence[int] | None) -> Target:
     """The target that a head is fitted to: that of the classes that the support set has.
 
     The whole target where there are no counts, or where a head cannot be fitted at all.
+
+    >>> from torchcross.heads import head_target
+    >>> from torchcross.targets import MultiClass
+    >>> head_target(MultiClass(["disc", "square", "star"]), [5, 0, 5]).classes
+    ('disc', 'star')
     """
     seen = () if counts is None else target.seen_classes(counts)
     return target.restrict(seen) if seen else target

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from torchcross.errors import DivergenceError
@@ -31,6 +31,8 @@ score.
 """
 STEPS = 100
 """Newton steps after which a fit that has not converged is an error."""
+APPROXIMATE_STEPS = 20
+"""Steps after which all are exact: a fit that still moves is one that approximations do not end."""
 _HALVINGS = 50
 # What a step must gain of what its slope promises.
 _ARMIJO = 1e-4
@@ -67,6 +69,20 @@ class Model(Protocol):
         the free parameters.
         """
 
+    def search_direction(
+        self,
+        gram: Float[Tensor, "B N N"],
+        scores: Float[Tensor, "B R N"],
+        free: Float[Tensor, "B P"],
+        residual: Float[Tensor, "B R N"],
+        pull: Float[Tensor, "B R N"],
+        slope: Float[Tensor, "B P"],
+    ) -> tuple[Tensor, Tensor, Bool[Tensor, " B"]]:
+        """An approximation of `direction`, closer near the minimum. It cannot be differentiated.
+
+        With it, whether that of each problem can be used.
+        """
+
     def of(self, chosen: Tensor) -> Model:
         """The model of some of the problems."""
 
@@ -91,7 +107,8 @@ def minimise(model: Model, gram: Float[Tensor, "B N N"]) -> tuple[Tensor, Tensor
     results = duals.clone(), free.clone()
     places = torch.arange(len(gram), device=gram.device)
     step = torch.full_like(gram[:, 0, 0], torch.inf)
-    for _ in range(STEPS):
+    may_approximate = torch.ones_like(places, dtype=torch.bool)
+    for number in range(STEPS):
         scores = duals @ gram
         to_scores, to_free = model.gradients(scores, free)
         residual = duals + to_scores
@@ -104,14 +121,44 @@ def minimise(model: Model, gram: Float[Tensor, "B N N"]) -> tuple[Tensor, Tensor
             if not bool(ahead.any()):
                 return results
             places, gram, model = places[ahead], gram[ahead], model.of(ahead)
-            duals, free, scores, residual, pull, to_free = (
-                value[ahead] for value in (duals, free, scores, residual, pull, to_free)
+            duals, may_approximate = duals[ahead], may_approximate[ahead]
+            free, scores, residual, pull, to_free = (
+                value[ahead] for value in (free, scores, residual, pull, to_free)
             )
-        move, shift = model.direction(gram, scores, free, residual, pull, to_free)
+        may_approximate &= number < APPROXIMATE_STEPS
+        move, shift, may_approximate = _search_direction(
+            model, (gram, scores, free, residual, pull, to_free), may_approximate
+        )
         duals, free, step = _line_search(
             model, gram, (duals, free, scores), (move, shift), (pull, to_free)
         )
     raise DivergenceError(_explanation(len(gram), len(results[0]), largest))
+
+
+def _search_direction(
+    model: Model, parts: tuple[Tensor, ...], may_approximate: Bool[Tensor, " B"]
+) -> tuple[Tensor, Tensor, Bool[Tensor, " B"]]:
+    """Where to search, and which problems may approximate that in the next step.
+
+    A problem whose approximation cannot be used has exact steps from then on: the next ones would
+    most likely be no better, and cost more than exact steps.
+    """
+    if not bool(may_approximate.any()):
+        return *model.direction(*parts), may_approximate
+    if bool(may_approximate.all()):
+        move, shift, can_be_used = model.search_direction(*parts)
+    else:
+        *_, residual, _, slope = parts
+        move, shift = torch.empty_like(residual), torch.empty_like(slope)
+        can_be_used = may_approximate.clone()
+        some = (part[may_approximate] for part in parts)
+        move[may_approximate], shift[may_approximate], can_be_used[may_approximate] = model.of(
+            may_approximate
+        ).search_direction(*some)
+    if not bool(can_be_used.all()):
+        rest = ~can_be_used
+        move[rest], shift[rest] = model.of(rest).direction(*(part[rest] for part in parts))
+    return move, shift, can_be_used
 
 
 def gradient_size(

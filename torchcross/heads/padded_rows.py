@@ -16,7 +16,12 @@ _ROWS = 64
 
 
 def pad_rows(rows: Tensor) -> Tensor:
-    """The rows, and rows of zeros up to a multiple of `_ROWS`."""
+    """The rows, and rows of zeros up to a multiple of `_ROWS`.
+
+    >>> from torchcross.heads import pad_rows
+    >>> pad_rows(torch.ones(3, 2)).shape
+    torch.Size([64, 2])
+    """
     return F.pad(rows, (*[0, 0] * (rows.ndim - 1), 0, -rows.shape[0] % _ROWS))
 
 

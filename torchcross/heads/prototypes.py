@@ -16,7 +16,14 @@ _TOLERANCE = 1e-9
 
 
 def prototypes(features: Float[Tensor, "N D"], strata: Num[Tensor, "N P"]) -> Float[Tensor, "P D"]:
-    """The mean of the features of each stratum; strata are zeros and ones."""
+    """The mean of the features of each stratum; strata are zeros and ones.
+
+    >>> from torchcross.heads import prototypes
+    >>> features = torch.tensor([[0.0, 2.0], [2.0, 0.0], [4.0, 4.0]])
+    >>> prototypes(features, torch.tensor([[1, 0], [1, 0], [0, 1]]))
+    tensor([[1., 1.],
+            [4., 4.]])
+    """
     strata = strata.to(features.dtype)
     return (strata.mT @ features) / strata.sum(0).unsqueeze(-1)
 
@@ -30,6 +37,14 @@ def proto_head(
     `target.prototype_logits` combines scores: with M the matrix of that linear map, W = 2 M mu and
     b = -M |mu|^2. `strata` are those of `target.prototype_strata(labels)`. Differentiable in the
     features.
+
+    >>> from torchcross.heads import proto_head
+    >>> from torchcross.targets import MultiClass
+    >>> target, labels = MultiClass(["disc", "star"]), torch.tensor([0, 1])
+    >>> head = proto_head(target, torch.eye(2), target.prototype_strata(labels))
+    >>> head["head.weight"]
+    tensor([[2., 0.],
+            [0., 2.]])
     """
     means = prototypes(features, strata)
     matrix = prototype_map(target).to(means)

@@ -15,6 +15,13 @@ def known_codes(
     """(regression targets, which of them are known).
 
     The latter has one column, or one for each answer where a label holds several.
+
+    >>> from torchcross.heads import known_codes
+    >>> from torchcross.targets import Binary
+    >>> codes, known = known_codes(Binary(), torch.tensor([0, 1]))
+    >>> codes
+    tensor([[-1.],
+            [ 1.]])
     """
     known = (labels != MISSING).to(torch.get_default_dtype())
     return target.regression_targets(labels), known.reshape(len(labels), -1)
@@ -31,6 +38,12 @@ def ridge_weight(
     Solved in the smaller of the two spaces: W = X'(X X' + s I)^-1 Y, or (X'X + s I)^-1 X'Y, with
     the rows of X and Y that are unknown set to zero. Where answers are known apart from each other,
     each one is a problem of its own. Half precision is solved in float32: torch has no other way.
+
+    >>> from torchcross.heads import ridge_weight
+    >>> features = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> ridge_weight(features, torch.eye(2), torch.ones(2, 1), 1.0)
+    tensor([[0.5000, 0.0000],
+            [0.0000, 0.5000]])
     """
     dtype = features.dtype
     if features.is_floating_point() and torch.finfo(dtype).bits < 32:
@@ -63,6 +76,11 @@ def leave_one_out_errors(
 
     By the hat matrix, with no second fit: with A = (X X' + s I)^-1, the error on sample i of the
     fit without it is (A Y)_i / A_ii. In float64; unknown entries do not count.
+
+    >>> from torchcross.heads import leave_one_out_errors
+    >>> features, codes = torch.eye(3, dtype=torch.float64), torch.ones(3, 1, dtype=torch.float64)
+    >>> leave_one_out_errors(features, codes, torch.ones(3, 1), torch.tensor([0.1, 1.0]).double())
+    tensor([3., 3.], dtype=torch.float64)
     """
     X = features.cpu() if features.device.type == "mps" else features
     rows, known = X.double(), known.to(X.device, torch.float64)

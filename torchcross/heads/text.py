@@ -17,7 +17,13 @@ VECTORS = "head.prototypes"
 def text_head(
     texts: Float[Tensor, "P D"], scale: float, like: Float[Tensor, "*N D"]
 ) -> dict[str, Tensor]:
-    """The head of zero-shot prediction: scores are `scale` times the cosine with each text."""
+    """The head of zero-shot prediction: scores are `scale` times the cosine with each text.
+
+    >>> from torchcross.heads import text_head
+    >>> head = text_head(torch.eye(2), 10.0, torch.zeros(3, 2))
+    >>> sorted(head)
+    ['head.prototypes']
+    """
     return {VECTORS: (scale * texts.double()).to(like)}
 
 
@@ -38,6 +44,15 @@ def text_logistic_head(
     That is a fit of V = W - scale x texts under an ordinary penalty, with the scores of the texts
     as an offset. Two classes are one score, as in binary logistic regression: C is halved for them,
     which counts both weights.
+
+    >>> from torchcross.heads import text_logistic_head
+    >>> from torchcross.targets import MultiClass
+    >>> likelihood, texts = MultiClass(["disc", "star"]).likelihood, torch.eye(2)
+    >>> features, codes = torch.tensor([[0.6, 0.8]]), likelihood.codes(torch.tensor([0]))
+    >>> head = text_logistic_head(likelihood, features, codes, texts, scale=2.0, C=1.0)
+    >>> head["head.prototypes"].round(decimals=1)  # of the texts alone: [[2, 0], [0, 2]]
+    tensor([[ 2.1000,  0.2000],
+            [-0.1000,  1.8000]])
     """
     rows = (features.cpu() if features.device.type == "mps" else features).double()
     rows = rows / lengths_of(rows).unsqueeze(-1)

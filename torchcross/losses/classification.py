@@ -41,6 +41,10 @@ def cross_entropy(
 
     The same value as ``torch.nn.functional.cross_entropy`` with ``weight`` and
     ``label_smoothing``.
+
+    >>> from torchcross.losses import cross_entropy
+    >>> cross_entropy(torch.zeros(2, 4), torch.tensor([0, 3]))
+    tensor(1.3863)
     """
     name = "cross_entropy"
     check_single_label(name, logits, labels, "C", 1)
@@ -70,6 +74,10 @@ def binary_cross_entropy(
     """Cross-entropy of one logit per sample, with weights (negative, positive).
 
     Equals ``cross_entropy`` of the two columns ``[0, z]`` with the same weights and smoothing.
+
+    >>> from torchcross.losses import binary_cross_entropy
+    >>> binary_cross_entropy(torch.tensor([[2.0], [-2.0]]), torch.tensor([1, 0]))
+    tensor(0.1269)
     """
     name = "binary_cross_entropy"
     check_single_label(name, logits, labels, "1", 1, exactly=True)
@@ -92,6 +100,11 @@ def multilabel_binary_cross_entropy(
 
     Weights are one pair (negative, positive) per label; the mean is over all known entries of
     all labels, each counted by its weight.
+
+    >>> from torchcross.losses import MISSING, multilabel_binary_cross_entropy
+    >>> labels = torch.tensor([[1, 0], [0, MISSING]])
+    >>> multilabel_binary_cross_entropy(torch.zeros(2, 2), labels)
+    tensor(0.6931)
     """
     name = "multilabel_binary_cross_entropy"
     check_multi_label(name, logits, labels)
@@ -115,6 +128,10 @@ def binary_focal(
 
     ``p_t`` is the probability of the true class; ``a_t`` is alpha for positives and 1 - alpha for
     negatives, 1 without alpha.
+
+    >>> from torchcross.losses import binary_focal
+    >>> binary_focal(torch.tensor([[2.0], [-2.0]]), torch.tensor([1, 0]))
+    tensor(0.0018)
     """
     name = "binary_focal"
     check_single_label(name, logits, labels, "1", 1, exactly=True)
@@ -130,7 +147,12 @@ def multilabel_focal(
     gamma: float = 2.0,
     alpha: float | None = None,
 ) -> Float[Tensor, ""]:
-    """``binary_focal`` over every known entry, with one alpha for all."""
+    """``binary_focal`` over every known entry, with one alpha for all.
+
+    >>> from torchcross.losses import multilabel_focal
+    >>> multilabel_focal(torch.zeros(2, 2), torch.tensor([[1, 0], [0, 1]]))
+    tensor(0.1733)
+    """
     name = "multilabel_focal"
     check_multi_label(name, logits, labels)
     check_option(name, "gamma", gamma)

@@ -16,7 +16,12 @@ from torchcross.losses.masking import at_least_float32, softplus
 
 
 def softmax(logits: Float[Tensor, "N C"]) -> Float[Tensor, "N C"]:
-    """``p_k = exp(z_k) / sum_j exp(z_j)``."""
+    """``p_k = exp(z_k) / sum_j exp(z_j)``.
+
+    >>> from torchcross.losses import softmax
+    >>> softmax(torch.zeros(1, 4))
+    tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
+    """
     check_columns("softmax", logits, "C", 1)
     return torch.softmax(at_least_float32(logits), dim=1)
 
@@ -28,6 +33,10 @@ def coral_probabilities(logits: Float[Tensor, "N T"]) -> Float[Tensor, "N T+1"]:
     and ``coral_decision`` in agreement with the distribution. A difference is computed as
     ``s(a) s(-b) (1 - e^(b-a))``, which does not cancel where ``1 - e^-d`` is computed as
     ``tanh(d/2) (1 + e^-d)``. (``expm1`` has no ONNX form in torch's older exporter.)
+
+    >>> from torchcross.losses import coral_probabilities
+    >>> coral_probabilities(torch.zeros(1, 2))
+    tensor([[0.5000, 0.0000, 0.5000]])
     """
     check_columns("coral_probabilities", logits, "K-1", 1)
     z = at_least_float32(logits).sort(dim=1, descending=True).values
@@ -38,7 +47,12 @@ def coral_probabilities(logits: Float[Tensor, "N T"]) -> Float[Tensor, "N T+1"]:
 
 
 def corn_probabilities(logits: Float[Tensor, "N T"]) -> Float[Tensor, "N T+1"]:
-    """``P(y = k) = P(y >= k) (1 - s(z_{k+1}))`` with ``P(y >= k) = prod_{j<=k} s(z_j)``."""
+    """``P(y = k) = P(y >= k) (1 - s(z_{k+1}))`` with ``P(y >= k) = prod_{j<=k} s(z_j)``.
+
+    >>> from torchcross.losses import corn_probabilities
+    >>> corn_probabilities(torch.zeros(1, 2))
+    tensor([[0.5000, 0.2500, 0.2500]])
+    """
     check_columns("corn_probabilities", logits, "K-1", 1)
     z = at_least_float32(logits)
     # Sums of logarithms rather than a product: the derivative of cumprod branches on zeros.
@@ -65,18 +79,33 @@ def cumulative_link_log_probabilities(logits: Float[Tensor, "N K"]) -> Float[Ten
 
 
 def cumulative_link_probabilities(logits: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
-    """``P(y = k) = s(theta_k - f) - s(theta_{k-1} - f)``, logits as for ``cumulative_link``."""
+    """``P(y = k) = s(theta_k - f) - s(theta_{k-1} - f)``, logits as for ``cumulative_link``.
+
+    >>> from torchcross.losses import cumulative_link_probabilities
+    >>> cumulative_link_probabilities(torch.zeros(1, 3))
+    tensor([[0.5000, 0.1667, 0.3333]])
+    """
     check_columns("cumulative_link_probabilities", logits, "K", 2)
     return cumulative_link_log_probabilities(at_least_float32(logits)).exp()
 
 
 def coral_decision(logits: Float[Tensor, "N T"]) -> Int64[Tensor, " N"]:
-    """The rank ``#{k: s(z_k) > 1/2}``."""
+    """The rank ``#{k: s(z_k) > 1/2}``.
+
+    >>> from torchcross.losses import coral_decision
+    >>> coral_decision(torch.tensor([[3.0, -1.0], [3.0, 1.0]]))
+    tensor([1, 2])
+    """
     check_columns("coral_decision", logits, "K-1", 1)
     return (logits > 0).sum(dim=1)
 
 
 def corn_decision(logits: Float[Tensor, "N T"]) -> Int64[Tensor, " N"]:
-    """The rank ``#{k: prod_{j<=k} s(z_j) > 1/2}``."""
+    """The rank ``#{k: prod_{j<=k} s(z_j) > 1/2}``.
+
+    >>> from torchcross.losses import corn_decision
+    >>> corn_decision(torch.tensor([[3.0, -1.0], [3.0, 1.0]]))
+    tensor([1, 2])
+    """
     check_columns("corn_decision", logits, "K-1", 1)
     return (torch.sigmoid(at_least_float32(logits)).cumprod(dim=1) > 0.5).sum(dim=1)

@@ -30,6 +30,10 @@ def coral(logits: Float[Tensor, "N T"], labels: Int64[Tensor, " N"]) -> Float[Te
 
     There are T = K-1 thresholds k = 1..K-1, and ``s(z_k) = P(y >= k)`` (Cao, Mirjalili and Raschka
     2020).
+
+    >>> from torchcross.losses import coral
+    >>> coral(torch.zeros(3, 2), torch.tensor([0, 1, 2]))
+    tensor(1.3863)
     """
     check_single_label("coral", logits, labels, "K-1", 1)
     mask = is_known(labels)
@@ -42,6 +46,10 @@ def corn(logits: Float[Tensor, "N T"], labels: Int64[Tensor, " N"]) -> Float[Ten
 
     There are T = K-1 thresholds. The sum of all terms is divided by their number, so thresholds
     that few items reach weigh less (Shi, Cao and Raschka 2023).
+
+    >>> from torchcross.losses import corn
+    >>> corn(torch.zeros(3, 2), torch.tensor([0, 1, 2]))
+    tensor(0.6931)
     """
     check_single_label("corn", logits, labels, "K-1", 1)
     # A missing label is -1 and reaches no threshold, since the first asks for y >= 0.
@@ -55,6 +63,10 @@ def cumulative_link(logits: Float[Tensor, "N K"], labels: Int64[Tensor, " N"]) -
 
     Column 0 of the logits is f, columns 1..K-1 are the raw thresholds. The first threshold is free,
     each next one lies ``softplus(raw)`` above its predecessor.
+
+    >>> from torchcross.losses import cumulative_link
+    >>> cumulative_link(torch.zeros(3, 3), torch.tensor([0, 1, 2]))
+    tensor(1.1945)
     """
     check_single_label("cumulative_link", logits, labels, "K", 2)
     mask = is_known(labels)
@@ -74,6 +86,10 @@ def earth_movers(
     """``mean_i sum_k (r_{k+1} - r_k) (CDF_p(k) - CDF_y(k))^2``, p the softmax of the logits.
 
     ``gaps`` are the differences between neighbouring grades (Hou, Yu and Samaras 2016).
+
+    >>> from torchcross.losses import earth_movers
+    >>> earth_movers(torch.zeros(2, 3), torch.tensor([0, 1]), gaps=[1.0, 2.0])
+    tensor(0.5000)
     """
     check_single_label("earth_movers", logits, labels, "K", 2)
     mask = is_known(labels)
@@ -94,6 +110,10 @@ def soft_labels(
     """``mean_i -sum_k q_k log p_k`` with ``q_k ~ exp(-|r_k - r_y| / tau)``.
 
     p is the softmax of the logits, and ``tau`` has the unit of the grades (Diaz and Marathe 2019).
+
+    >>> from torchcross.losses import soft_labels
+    >>> soft_labels(torch.zeros(2, 3), torch.tensor([0, 2]), grades=[0.0, 1.0, 3.0])
+    tensor(1.0986)
     """
     check_single_label("soft_labels", logits, labels, "K", 2)
     check_option("soft_labels", "tau", tau)

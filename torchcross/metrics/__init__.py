@@ -1,8 +1,7 @@
-"""Metrics: thin pure functions over ``torchmetrics.functional`` that return a ``Score``.
+"""Metrics: pure functions that return a ``Score``.
 
 Where a metric is undefined, its value is NaN, with the reason. Where it is undefined for some
-classes, its value is the mean of the others, and the score says so. torchmetrics is imported when a
-metric first runs.
+classes, its value is the mean of the others, and the score says so.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Bool, Float, Int, Int64, Shaped
 from torch import Tensor
 
-from torchcross._kit.missing_labels import MISSING
 from torchcross.errors import InputError
 from torchcross.metrics.inputs import (
     check_probabilities,
@@ -21,7 +20,7 @@ from torchcross.metrics.inputs import (
     no_labels_reason,
     non_finite_reason,
 )
-from torchcross.metrics.ranking import area_under_roc, mean_precision
+from torchcross.metrics.ranking import ColumnMetric, areas_under_roc, mean_precisions
 from torchcross.metrics.score import Score, average_score, undefined_score
 
 
@@ -36,10 +35,16 @@ def multilabel_auroc(
 
     A label needs a positive and a negative. Items are ranked by ``scores`` where they are given
     (such as log-odds, which do not saturate), else by their probabilities.
+
+    >>> from torchcross.metrics import multilabel_auroc
+    >>> probabilities = torch.tensor([[0.9, 0.4], [0.2, 0.3], [0.7, 0.6]])
+    >>> labels = torch.tensor([[1, 0], [0, 1], [1, 1]])
+    >>> round(multilabel_auroc(probabilities, labels, ["mass", "nodule"]).value, 3)
+    0.75
     """
     return _by_label(
         "multilabel_auroc",
-        area_under_roc,
+        areas_under_roc,
         probabilities,
         labels,
         classes,
@@ -58,10 +63,16 @@ def multilabel_average_precision(
     """The mean over labels of ``sum_n (R_n - R_{n-1}) P_n``; a label needs a positive.
 
     Items are ranked as for ``multilabel_auroc``.
+
+    >>> from torchcross.metrics import multilabel_average_precision
+    >>> probabilities = torch.tensor([[0.9, 0.4], [0.2, 0.3], [0.7, 0.6]])
+    >>> labels = torch.tensor([[1, 0], [0, 1], [1, 1]])
+    >>> round(multilabel_average_precision(probabilities, labels, ["mass", "nodule"]).value, 3)
+    0.917
     """
     return _by_label(
         "multilabel_average_precision",
-        mean_precision,
+        mean_precisions,
         probabilities,
         labels,
         classes,
@@ -75,7 +86,13 @@ def multilabel_f1(
     labels: Int[Tensor, "N L"],
     classes: Sequence[str],
 ) -> Score:
-    """The mean over labels of ``2 tp / (2 tp + fp + fn)``; a label needs a positive."""
+    """The mean over labels of ``2 tp / (2 tp + fp + fn)``; a label needs a positive.
+
+    >>> from torchcross.metrics import multilabel_f1
+    >>> decisions, labels = torch.tensor([[1, 0], [1, 1]]), torch.tensor([[1, 0], [0, 1]])
+    >>> round(multilabel_f1(decisions, labels, ["mass", "nodule"]).value, 3)
+    0.833
+    """
     return _by_counts(
         "multilabel_f1",
         lambda tp, fp, tn, fn: 2 * tp / (2 * tp + fp + fn) if tp + fn else None,
@@ -91,7 +108,13 @@ def multilabel_accuracy(
     labels: Int[Tensor, "N L"],
     classes: Sequence[str],
 ) -> Score:
-    """The mean over labels of the share of right decisions; a label needs a known entry."""
+    """The mean over labels of the share of right decisions; a label needs a known entry.
+
+    >>> from torchcross.metrics import multilabel_accuracy
+    >>> decisions, labels = torch.tensor([[1, 0], [1, 1]]), torch.tensor([[1, 0], [0, 1]])
+    >>> round(multilabel_accuracy(decisions, labels, ["mass", "nodule"]).value, 3)
+    0.75
+    """
     return _by_counts(
         "multilabel_accuracy",
         lambda tp, fp, tn, fn: (tp + tn) / (tp + fp + tn + fn) if tp + fp + tn + fn else None,
@@ -110,6 +133,11 @@ def multilabel_balanced_accuracy(
     """The mean over labels of ``(tp / (tp + fn) + tn / (tn + fp)) / 2``.
 
     A label needs a positive and a negative.
+
+    >>> from torchcross.metrics import multilabel_balanced_accuracy
+    >>> decisions, labels = torch.tensor([[1, 0], [1, 1]]), torch.tensor([[1, 0], [0, 1]])
+    >>> round(multilabel_balanced_accuracy(decisions, labels, ["mass", "nodule"]).value, 3)
+    0.75
     """
     return _by_counts(
         "multilabel_balanced_accuracy",
@@ -126,7 +154,12 @@ def multilabel_balanced_accuracy(
 def exact_match(
     decisions: Int[Tensor, "N L"] | Bool[Tensor, "N L"], labels: Int[Tensor, "N L"]
 ) -> Score:
-    """The share of items with every label right, among the items with every label known."""
+    """The share of items with every label right, among the items with every label known.
+
+    >>> from torchcross.metrics import exact_match
+    >>> exact_match(torch.tensor([[1, 0], [1, 1]]), torch.tensor([[1, 0], [0, 1]])).value
+    0.5
+    """
     decided, truth, known = multi_label_entries(
         "exact_match", _zeros_and_ones("exact_match", decisions), labels, None
     )
@@ -143,7 +176,7 @@ def exact_match(
 
 def _by_label(
     name: str,
-    metric: Callable[[Tensor, Tensor], float | None],
+    metric: ColumnMetric,
     probabilities: Tensor,
     labels: Tensor,
     classes: Sequence[str],
@@ -161,8 +194,7 @@ def _by_label(
     )
     if reason:
         return undefined_score(reason, over=())
-    columns = zip(ranked.T, truth.T, known.T, strict=True)
-    values = [metric(column[mask], row[mask] == 1) for column, row, mask in columns]
+    values = _of_known_entries(metric, ranked, truth == 1, known)
     return average_score(values, classes, "labels", if_none)
 
 
@@ -174,24 +206,32 @@ def _by_counts(
     classes: Sequence[str],
     if_none: str,
 ) -> Score:
-    from torchmetrics.functional.classification import multilabel_stat_scores
-
     decided, truth, known = multi_label_entries(
         name, _zeros_and_ones(name, decisions), labels, classes
     )
     if not known.any():
         return undefined_score(no_labels_reason(len(labels)), over=())
-    counts = multilabel_stat_scores(
-        decided,
-        truth,
-        num_labels=len(classes),
-        average=None,
-        ignore_index=MISSING,
-        validate_args=False,
-    )
-    # For a single label torchmetrics drops the dimension.
-    rows = counts.reshape(len(classes), -1).tolist()
-    return average_score([score(*row[:4]) for row in rows], classes, "labels", if_none)
+    right, positive = decided == truth, truth == 1
+    # Of a missing label (-1) no decision is right, and it is no negative.
+    kinds = (right & positive, ~right & (truth == 0), right & ~positive, ~right & positive)
+    counts = zip(*(kind.sum(0).tolist() for kind in kinds), strict=True)
+    return average_score([score(*each) for each in counts], classes, "labels", if_none)
+
+
+def _of_known_entries(
+    metric: ColumnMetric,
+    ranked: Float[Tensor, "N L"],
+    positive: Bool[Tensor, "N L"],
+    known: Bool[Tensor, "N L"],
+) -> list[float | None]:
+    if known.all():
+        return metric(ranked, positive)
+    columns = zip(ranked.T, positive.T, known.T, strict=True)
+    return [
+        value
+        for column, hits, mask in columns
+        for value in metric(column[mask].unsqueeze(1), hits[mask].unsqueeze(1))
+    ]
 
 
 def _zeros_and_ones(name: str, decisions: Shaped[Tensor, "*S"]) -> Int64[Tensor, "*S"]:

@@ -25,6 +25,11 @@ def quadratic_weighted_kappa(
     O are the counts, E those by chance. It is computed in whole numbers: a constant predictor
     scores exactly 0, and a perfect one exactly 1. On labels of one rank alone it is 0 for all
     decisions, and its reason says so.
+
+    >>> from torchcross.metrics import quadratic_weighted_kappa
+    >>> decisions, labels = torch.tensor([0, 1, 2, 2]), torch.tensor([0, 1, 2, 1])
+    >>> round(quadratic_weighted_kappa(decisions, labels, 3).value, 3)
+    0.8
     """
     name = "quadratic_weighted_kappa"
     if num_ranks < 2:
@@ -50,7 +55,12 @@ def quadratic_weighted_kappa(
 def mean_absolute_error(
     decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], grades: Sequence[float]
 ) -> Score:
-    """``mean_i |r_decided - r_true|``, in the unit of the grades r."""
+    """``mean_i |r_decided - r_true|``, in the unit of the grades r.
+
+    >>> from torchcross.metrics import mean_absolute_error
+    >>> mean_absolute_error(torch.tensor([0, 2]), torch.tensor([0, 1]), [0.0, 1.0, 3.0]).value
+    1.0
+    """
     name = "mean_absolute_error"
     ascending = all(low < high for low, high in pairwise(grades))
     if not (len(grades) and ascending and all(math.isfinite(grade) for grade in grades)):

@@ -26,5 +26,10 @@ BOUNDS: Final = {
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether the smaller value of a metric is the better one."""
+    """Whether the smaller value of a metric is the better one.
+
+    >>> from torchcross.statistics import lower_is_better
+    >>> lower_is_better("mae"), lower_is_better("auroc")
+    (True, False)
+    """
     return metric in LOWER_IS_BETTER

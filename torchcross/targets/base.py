@@ -7,7 +7,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from math import nan
-from operator import index
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchcross.errors import InputError, LabelError, TargetError
-from torchcross.losses import MISSING
 from torchcross.metrics import Score
 from torchcross.metrics.reasons import NOT_FINITE
 from torchcross.metrics.reference_values import CHANCE
@@ -26,13 +24,20 @@ from torchcross.targets.checks import (
     check_codes,
     check_readable_codes,
     check_shapes,
+    checked_codes,
     non_finite_rows,
 )
-from torchcross.targets.classes import MissingValue, first_items, normalise_missing
+from torchcross.targets.classes import (
+    MissingValue,
+    class_positions,
+    first_items,
+    normalise_missing,
+)
 from torchcross.targets.head_layout import HeadLayout
 from torchcross.targets.label_coding import LabelCoding
-from torchcross.targets.labels import Codes, as_array
+from torchcross.targets.labels import Codes
 from torchcross.targets.objective import Objective, Prediction
+from torchcross.targets.own_losses import objectives_with
 from torchcross.targets.padding import Padding
 from torchcross.targets.strata import Strata
 
@@ -64,7 +69,7 @@ class Target(LabelCoding):
     loss_name: str
     loss_options: tuple[tuple[str, Any], ...]
 
-    def _check_and_fill(
+    def check_and_fill(
         self,
         classes: tuple[str, ...],
         values: tuple[int, ...],
@@ -75,11 +80,7 @@ class Target(LabelCoding):
         """Check what all targets have in common, and fill the fields."""
         name = type(self).__name__
         loss = self.default_loss if loss is None else loss
-        if not isinstance(loss, str) or loss not in self.objectives:
-            raise TargetError(
-                f"{name} has no loss {loss!r}; choose one of {sorted(self.objectives)}"
-            )
-        allowed = self.objectives[loss].options
+        allowed = objectives_with(type(self), loss)[loss].options
         if unknown := sorted(set(options) - allowed):
             raise TargetError(
                 f"{name} got the unknown options {unknown}; its loss {loss!r} takes"
@@ -123,29 +124,12 @@ class Target(LabelCoding):
 
     def decode(self, codes: Tensor | Codes) -> NDArray[np.int64]:
         """Codes -> raw label values (ordinal: grades). A missing label has none."""
-        array = self._checked_codes(codes)
+        array = checked_codes(codes, self)
         if missing := int((array < 0).sum()):
             raise LabelError(
                 f"{missing} code(s) are missing (-1) and have no label value; drop them first"
             )
         return np.asarray(self.values, dtype=np.int64)[array]
-
-    def _checked_codes(self, codes: Tensor | Codes) -> NDArray[np.int64]:
-        """The codes as an int64 array."""
-        array = as_array(codes, "codes")
-        highest = len(self.values) - 1
-        if array.dtype.kind not in "biu" or array.shape[1:] != self.label_shape or not array.ndim:
-            shape = ", ".join(["N", *map(str, self.label_shape)])
-            raise LabelError(
-                f"codes are {array.dtype} of shape {array.shape}; {self!r} expects integers"
-                f" ({shape})"
-            )
-        if array.size and (array.min() < MISSING or array.max() > highest):
-            raise LabelError(
-                f"codes lie in {array.min()}..{array.max()}; {self!r} has the codes 0..{highest},"
-                " and -1 for missing. Raw labels are encoded first: target.encode(labels)"
-            )
-        return array.astype(np.int64)
 
     @property
     @abstractmethod
@@ -171,25 +155,7 @@ class Target(LabelCoding):
 
     def positions(self, classes: Iterable[int | str]) -> tuple[int, ...]:
         """Names or positions of classes -> ascending positions: the target keeps its order."""
-        items = (classes,) if isinstance(classes, str) else tuple(classes)
-        positions = sorted(map(self._position, items))
-        if len(set(positions)) < len(positions):
-            raise TargetError(f"{list(items)} name a class of {self!r} twice; name each once")
-        return tuple(positions)
-
-    def _position(self, item: int | str) -> int:
-        if isinstance(item, str) and item in self.classes:
-            return self.classes.index(item)
-        try:
-            position = -1 if isinstance(item, str | bool) else index(item)
-        except TypeError:
-            position = -1
-        if not 0 <= position < self.num_classes:
-            raise TargetError(
-                f"{item!r} is not a class of {self!r}; give names or positions"
-                f" 0..{self.num_classes - 1}"
-            )
-        return position
+        return class_positions(classes, self.classes, self)
 
     def restrict(self, classes: Iterable[int | str]) -> Self:
         """The same target with some of its classes, which keep their names, order and grades."""
@@ -207,13 +173,13 @@ class Target(LabelCoding):
             if options[name] is not None:
                 options[name] = tuple(options[name][p] for p in positions)
         names = tuple(self.classes[p] for p in positions)
-        values = self._values_at(positions)
+        values = self.values_at(positions)
         restricted = object.__new__(type(self))
         restricted._fill(names, values, self.missing, self.loss_name, tuple(options.items()))
         return restricted
 
     @abstractmethod
-    def _values_at(self, positions: tuple[int, ...]) -> tuple[int, ...]:
+    def values_at(self, positions: tuple[int, ...]) -> tuple[int, ...]:
         """Label values after a restriction to the classes at `positions`."""
 
     @abstractmethod
@@ -223,7 +189,7 @@ class Target(LabelCoding):
     def with_loss(self, loss: str, **options: Any) -> Self:
         """The same target, trained with another loss."""
         target = object.__new__(type(self))
-        target._check_and_fill(self.classes, self.values, self.missing, loss, options)
+        target.check_and_fill(self.classes, self.values, self.missing, loss, options)
         return target
 
     # -- learning ----------------------------------------------------------------------------------

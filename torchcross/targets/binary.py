@@ -60,6 +60,11 @@ class Binary(SingleLabelTarget):
     """A yes/no question: `Binary(["benign", "malignant"])`.
 
     By label value: `Binary({2: "benign", 7: "malignant"})`.
+
+    >>> from torchcross.targets import Binary
+    >>> target = Binary(["no", "yes"])
+    >>> target.num_outputs, target.default_metrics
+    (1, ('auroc', 'average_precision', 'accuracy', 'balanced_accuracy', 'f1'))
     """
 
     kind = "binary"
@@ -96,7 +101,7 @@ class Binary(SingleLabelTarget):
                 f"Binary got {len(names)} classes, {list(names)}; it takes two, use MultiClass for"
                 " more"
             )
-        self._check_and_fill(names, values, missing, loss, loss_options)
+        self.check_and_fill(names, values, missing, loss, loss_options)
 
     @property
     def likelihood(self) -> Likelihood:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchcross._kit.missing_labels import MISSING
@@ -24,6 +26,23 @@ def as_codes(labels: Any) -> Tensor:
             f"labels are {array.dtype}, expected integers; encode them first: target.encode(labels)"
         )
     return torch.from_numpy(array.astype("int64"))
+
+
+def checked_codes(codes: object, target: Any) -> NDArray[np.int64]:
+    """The codes of a target as an int64 array."""
+    array = as_array(codes, "codes")
+    highest = len(target.values) - 1
+    if array.dtype.kind not in "biu" or array.shape[1:] != target.label_shape or not array.ndim:
+        shape = ", ".join(["N", *map(str, target.label_shape)])
+        raise LabelError(
+            f"codes are {array.dtype} of shape {array.shape}; {target!r} expects integers ({shape})"
+        )
+    if array.size and (array.min() < MISSING or array.max() > highest):
+        raise LabelError(
+            f"codes lie in {array.min()}..{array.max()}; {target!r} has the codes 0..{highest}, and"
+            " -1 for missing. Raw labels are encoded first: target.encode(labels)"
+        )
+    return array.astype(np.int64)
 
 
 def check_readable_codes(labels: object, highest: int, target: object) -> None:

@@ -17,6 +17,10 @@ def balanced_weights(target: Target, labels: Int64[Tensor, " N *L"]) -> Float[Te
     """The weight of each class of each answer that gives all classes the same total weight.
 
     n / (K n_c), as scikit-learn's "balanced", with K the classes that are there; 0 for the others.
+
+    >>> from torchcross.targets import Binary, balanced_weights
+    >>> balanced_weights(Binary(), torch.tensor([0, 0, 0, 1]))
+    tensor([[0.6667, 2.0000]])
     """
     codes = labels.reshape(len(labels), -1)
     classes = torch.arange(len(target.values), device=codes.device)

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import islice
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,31 @@ def normalise_missing(
             " unknown"
         )
     return tuple(sorted(normal, key=lambda value: (isinstance(value, str), value)))
+
+
+def class_positions(
+    classes: Iterable[int | str], names: tuple[str, ...], target: object
+) -> tuple[int, ...]:
+    """Names or positions of classes of a target -> ascending positions."""
+    items = (classes,) if isinstance(classes, str) else tuple(classes)
+    positions = sorted(_position(item, names, target) for item in items)
+    if len(set(positions)) < len(positions):
+        raise TargetError(f"{list(items)} name a class of {target!r} twice; name each once")
+    return tuple(positions)
+
+
+def _position(item: int | str, names: tuple[str, ...], target: object) -> int:
+    if isinstance(item, str) and item in names:
+        return names.index(item)
+    try:
+        position = -1 if isinstance(item, str | bool) else index(item)
+    except TypeError:
+        position = -1
+    if not 0 <= position < len(names):
+        raise TargetError(
+            f"{item!r} is not a class of {target!r}; give names or positions 0..{len(names) - 1}"
+        )
+    return position
 
 
 def _as_tuple(kind: str, argument: str, values: Any, expected: str) -> tuple[Any, ...]:

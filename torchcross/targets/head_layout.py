@@ -18,6 +18,14 @@ class HeadLayout:
     - ``shared``: one row for all outputs, one bias each (CORAL's rank-consistent head).
     - ``thresholds``: output 0 is the score of the only row, the other outputs are the biases
       (cumulative link).
+
+    >>> from torchcross.targets import Ordinal
+    >>> layout = Ordinal({0: "none", 1: "some", 4: "much"}, loss="coral").head
+    >>> layout.kind, layout.weight_rows, layout.biases
+    ('shared', 1, 2)
+    >>> layout.logits(torch.eye(2), torch.tensor([[1.0, 2.0]]), torch.tensor([0.0, -1.0]))
+    tensor([[1., 0.],
+            [2., 1.]])
     """
 
     kind: Literal["linear", "shared", "thresholds"]

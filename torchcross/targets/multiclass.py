@@ -27,7 +27,13 @@ from torchcross.targets.single_label import METRICS_OF_CLASSES, SingleLabelTarge
 @final
 @dataclass(frozen=True, init=False, repr=False)
 class MultiClass(SingleLabelTarget):
-    """`MultiClass(["disc", "square", "star"])`, or a mapping from label value to name."""
+    """`MultiClass(["disc", "square", "star"])`, or a mapping from label value to name.
+
+    >>> from torchcross.targets import MultiClass
+    >>> target = MultiClass(["disc", "square", "star"])
+    >>> target.predict(torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 3.0]])).decisions
+    tensor([0, 2])
+    """
 
     kind = "multiclass"
     default_loss = "cross_entropy"
@@ -55,7 +61,7 @@ class MultiClass(SingleLabelTarget):
         **loss_options: Any,
     ) -> None:
         names, values = normalise_classes("MultiClass", classes, fewest=2)
-        self._check_and_fill(names, values, missing, loss, loss_options)
+        self.check_and_fill(names, values, missing, loss, loss_options)
 
     def regression_codes(self) -> Float[Tensor, "{self.num_classes} {self.num_classes}"]:
         return torch.eye(self.num_classes)

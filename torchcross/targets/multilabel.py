@@ -16,6 +16,7 @@ from torch.func import vmap
 from torchcross import losses, metrics
 from torchcross.errors import TargetError
 from torchcross.targets.base import Target
+from torchcross.targets.checks import checked_codes
 from torchcross.targets.classes import normalise_classes
 from torchcross.targets.labels import Codes, Legend, encode_multi
 from torchcross.targets.likelihood import Likelihood
@@ -50,7 +51,14 @@ def _objective(loss: Callable[..., Tensor], *options: str) -> Objective:
 @final
 @dataclass(frozen=True, init=False, repr=False)
 class MultiLabel(Target):
-    """`MultiLabel(["cyst", "edema", ...])`: labels are zeros and ones (N, L), a column per name."""
+    """`MultiLabel(["cyst", "edema", ...])`: labels are zeros and ones (N, L), a column per name.
+
+    >>> from torchcross.targets import MultiLabel
+    >>> target = MultiLabel(["mass", "nodule"])
+    >>> target.predict(torch.tensor([[2.0, -1.0], [1.0, 3.0]])).decisions
+    tensor([[1, 0],
+            [1, 1]])
+    """
 
     kind = "multilabel"
     default_loss = "binary_cross_entropy"
@@ -92,7 +100,7 @@ class MultiLabel(Target):
                 f"MultiLabel got {classes!r} for its labels; the keys of a mapping are the columns"
                 f" of the label array, 0..{len(names) - 1} in this order, or pass a list of names"
             )
-        self._check_and_fill(names, (0, 1), missing, loss, loss_options)
+        self.check_and_fill(names, (0, 1), missing, loss, loss_options)
 
     def encode(self, labels: Any, name: str = "labels") -> Codes:
         legend = Legend("MultiLabel", self.values, self.missing, columns=self.classes)
@@ -109,11 +117,11 @@ class MultiLabel(Target):
     def ways(self) -> tuple[int, int]:
         return 1, self.num_classes
 
-    def _values_at(self, positions: tuple[int, ...]) -> tuple[int, ...]:
+    def values_at(self, positions: tuple[int, ...]) -> tuple[int, ...]:
         return self.values
 
     def relabel(self, codes: Tensor | Codes, classes: Iterable[int | str]) -> NDArray[np.int64]:
-        return np.take(self._checked_codes(codes), self.positions(classes), axis=1)
+        return np.take(checked_codes(codes, self), self.positions(classes), axis=1)
 
     @property
     def chance_levels(self) -> dict[str, float]:

@@ -49,6 +49,14 @@ class Objective:
     logits into the log-odds of each class or label. Without it they are computed from the
     probabilities, of classes that exclude each other. `padding` computes the loss as that of more
     outputs.
+
+    >>> from torchcross.targets import MultiClass
+    >>> target = MultiClass(["disc", "star"])
+    >>> objective, logits = target.objective, torch.tensor([[0.0, 0.0], [0.0, 3.0]])
+    >>> objective.probabilities(logits)[0], objective.decisions(logits)[1]
+    (tensor([0.5000, 0.5000]), tensor(1))
+    >>> round(float(objective.loss(logits[:1], torch.tensor([1]), target)), 4)  # ln 2
+    0.6931
     """
 
     loss: Callable[..., Tensor]

@@ -123,6 +123,11 @@ class Ordinal(SingleLabelTarget):
     With real gaps between the grades: `Ordinal(["none", "some", "much"], grades=[0, 1, 4])` or
     `Ordinal({0: "none", 1: "some", 4: "much"})`. Codes are ranks 0..K-1; raw labels and `decode`
     have grades.
+
+    >>> from torchcross.targets import Ordinal
+    >>> target = Ordinal(["none", "mild", "severe"], grades=[0.0, 1.0, 3.0])
+    >>> target.num_outputs, target.default_metrics
+    (3, ('auroc', 'accuracy', 'balanced_accuracy', 'qwk', 'mae'))
     """
 
     kind = "ordinal"
@@ -194,7 +199,7 @@ class Ordinal(SingleLabelTarget):
                 f"Ordinal got the grades {list(values)}; list grades (and their names) in ascending"
                 " order"
             )
-        self._check_and_fill(names, values, missing, loss, loss_options)
+        self.check_and_fill(names, values, missing, loss, loss_options)
 
     @property
     def grades(self) -> tuple[int, ...]:

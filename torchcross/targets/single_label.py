@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torchcross import metrics
 from torchcross.losses import MISSING
 from torchcross.targets.base import MetricFunction, Target
+from torchcross.targets.checks import checked_codes
 from torchcross.targets.classes import first_items
 from torchcross.targets.labels import Codes, Legend, encode_single
 from torchcross.targets.likelihood import Likelihood
@@ -62,7 +63,7 @@ class SingleLabelTarget(Target):
     def ways(self) -> tuple[int, int]:
         return 2, self.num_classes
 
-    def _values_at(self, positions: tuple[int, ...]) -> tuple[int, ...]:
+    def values_at(self, positions: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(self.values[p] for p in positions)
 
     def relabel(self, codes: Tensor | Codes, classes: Iterable[int | str]) -> NDArray[np.int64]:
@@ -70,7 +71,7 @@ class SingleLabelTarget(Target):
         # One entry more: the code -1 reads the last one.
         lookup = np.full(self.num_classes + 1, MISSING, dtype=np.int64)
         lookup[list(positions)] = np.arange(len(positions))
-        return lookup[self._checked_codes(codes)]
+        return lookup[checked_codes(codes, self)]
 
     def _class_list(self) -> str:
         if self.values == tuple(range(self.num_classes)):

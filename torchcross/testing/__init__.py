@@ -1,5 +1,5 @@
-"""Property-test your own samplers and sources: strategies that make hostile label arrays, and
-checks of every contract.
+"""Test your own samplers, sources, algorithms and targets: strategies that make hostile label
+arrays, and checks of every contract.
 
     from hypothesis import given
     from torchcross.testing import check_sampler, check_source, sources
@@ -12,6 +12,12 @@ checks of every contract.
     def test_my_source(source):
         check_source(MySource(source))
 
+    def test_my_algorithm():
+        check_algorithm(MyAlgorithm(backbone))
+
+    def test_my_target():
+        check_target(MyTarget(["a", "b", "c"]))
+
 The checks are plain functions that raise AssertionError. The strategies need Hypothesis (the extra
 `test`), which is imported only when one of them is asked for.
 """
@@ -22,9 +28,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from torchcross.errors import MissingExtraError
+from torchcross.testing.algorithm_check import check_algorithm
 from torchcross.testing.numbered import NumberedSource, numbers_of
 from torchcross.testing.sampler_check import check_sampler
 from torchcross.testing.source_check import check_source
+from torchcross.testing.target_check import check_target
 
 if TYPE_CHECKING:
     from torchcross.testing.strategies import label_arrays, requests, samplers, sources, targets
@@ -33,8 +41,10 @@ _STRATEGIES = ("label_arrays", "requests", "samplers", "sources", "targets")
 
 __all__ = [
     "NumberedSource",
+    "check_algorithm",
     "check_sampler",
     "check_source",
+    "check_target",
     "label_arrays",
     "numbers_of",
     "requests",

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from torchcross.algorithms import Algorithm, Pretraining
 from torchcross.data import EpisodeLoader, Episodes, MixedBatches, MixedBatchLoader
+from torchcross.data.loading.loader import is_plan_source
 from torchcross.errors import InputError, ReadError, TorchcrossError
 from torchcross.training.signals import start_shielded
 
@@ -57,6 +58,12 @@ def feed_of(
         raise InputError(
             f"{type(algorithm).__name__} does not learn from a {type(data).__name__}; give it"
             f" {wanted}."
+        )
+    if not from_batches and not (isinstance(data, Episodes) or is_plan_source(data)):
+        raise InputError(
+            f"{type(algorithm).__name__} learns from episodes, and fit got"
+            f" {type(data).__name__}; give a sampler: EpisodeSampler(source), with one source or a"
+            " list of them"
         )
     augment = None
     if isinstance(data, Episodes):

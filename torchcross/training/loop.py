@@ -74,6 +74,13 @@ def fit(
             f"meta_batch={options.meta_batch} is not divisible among {machine.ranks} ranks with "
             f"{options.at_once or 'any number of'} episodes at a time; give a multiple of both."
         )
+    parts = machine.ranks * (options.meta_batch // (options.at_once or options.meta_batch))
+    if parts > 1 and isinstance(algorithm, Algorithm) and algorithm.is_sequential:
+        raise InputError(
+            f"a step of this {type(algorithm).__name__} computes its episodes one after the other,"
+            f" each from what the one before left, so {machine.ranks} ranks and"
+            f" at_once={options.at_once} cannot share it; give one rank and no at_once."
+        )
     pinned = machine.device.type == "cuda"
     feed = feed_of(algorithm, data, workers=options.workers, transform=transform, pin_memory=pinned)
     algorithm.to(machine.device)

@@ -15,7 +15,22 @@ Precision = Literal["32", "bf16-mixed"]
 
 
 class Machine(ABC):
-    """What the training loop needs from a machine."""
+    """What the training loop needs from a machine.
+
+    >>> from contextlib import nullcontext
+    >>> from torchcross.training import Machine
+    >>> class Alone(Machine):
+    ...     device, precision, rank, ranks = torch.device("cpu"), "32", 0, 1
+    ...
+    ...     def autocast(self):
+    ...         return nullcontext()
+    ...
+    ...     def sum(self, values):
+    ...         return values
+    ...
+    >>> Alone().describe()  # fit(..., machine=Alone()) trains on it
+    {'precision': '32'}
+    """
 
     device: torch.device
     precision: Precision

@@ -98,6 +98,15 @@ class FitOptions(TrainingOptions):
     keep         how many checkpoints stay, besides the best one
     epoch_steps  steps of one epoch, for algorithms that change something from epoch to epoch
     workers      processes that read ahead
+
+    >>> from torchcross.algorithms import ProtoNet
+    >>> from torchcross.backbones import conv4
+    >>> from torchcross.data import toys
+    >>> protonet = ProtoNet(conv4(8, in_channels=1))
+    >>> sampler = tx.EpisodeSampler(toys.binary(100, size=16), shots=2, queries=3, seed=0)
+    >>> options = tx.FitOptions(steps=2, meta_batch=2)
+    >>> tx.fit(protonet, sampler, options, progress=False).stopped
+    'steps'
     """
 
     meta_batch: int = 4
@@ -109,8 +118,7 @@ class FitOptions(TrainingOptions):
     workers: int = option(0, may_be_zero=True, decides_numbers=False)
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            _check_value(each, getattr(self, each.name))
+        check_options(self)
         self._check_together()
 
     def _check_together(self) -> None:
@@ -180,6 +188,12 @@ def changed_options(before: Mapping[str, Any], options: FitOptions) -> list[str]
     return changed + unknown
 
 
+def check_options(options: Any) -> None:
+    """Refuse a number, flag or choice of a dataclass that is not of its field's type or range."""
+    for each in fields(options):
+        _check_value(each, getattr(options, each.name))
+
+
 _CHOICES = {"optimiser": get_args(Optimiser), "schedule": get_args(Schedule)}
 
 
@@ -193,9 +207,11 @@ def _check_value(each: Field[Any], value: Any) -> None:
     elif each.name == "seed":
         if not isinstance(value, int) or isinstance(value, bool):
             raise InputError(f"seed must be a whole number, not {value!r}.")
+    elif kind == "bool":
+        check_choice(each.name, value, (True, False))
     elif kind == "int":
         checked_int(each.name, value, 0 if may_be_zero(each) else 1)
-    elif may_be_zero(each):
+    elif kind == "float" and may_be_zero(each):
         checked_number(each.name, value, least=0)
-    else:
+    elif kind == "float":
         checked_number(each.name, value, above=0)

@@ -53,7 +53,7 @@ def usable_ranks(options: FitOptions, most: int) -> int:
 def run_on_ranks(
     call: Callable[..., Result], *args: Any, ranks: int, threads: int = 1, device: str = "cpu"
 ) -> Result:
-    """`call(*args)` in `ranks` new processes of this machine; what it returns on the first rank.
+    """Call `call(*args)` in `ranks` new processes of this machine; return the first one's result.
 
     In each of them `torch.distributed` is initialised, so that a `TorchMachine` is one rank: by
     gloo on a CPU, by NCCL on GPUs ("cuda"), where each rank has one. A rank computes with `threads`

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from torchcross._kit.curve_svg import curve_svg
+
 Stopped = Literal["steps", "patience"]
 
 
@@ -14,6 +16,11 @@ class Point:
     """A point of the learning curve: the mean loss since the point before, and the score.
 
     score  None: not validated; NaN: `validate` could not define it
+
+    >>> from torchcross.training import Point
+    >>> history = (Point(10, 0.9, 0.61), Point(20, 0.7, 0.72), Point(30, 0.6, 0.7))
+    >>> max(history, key=lambda point: point.score).step  # as of FitResult.history
+    20
     """
 
     step: int
@@ -40,17 +47,18 @@ class FitResult:
     path: Path | None
     ranks: tuple[int, ...] = (1,)
 
-    def _repr_html_(self) -> str:
-        """The learning curve as a table, for notebooks."""
+    def __repr__(self) -> str:
+        return f"FitResult({self._summary()})"
+
+    def _summary(self) -> str:
         best = "not validated"
         if self.best_step is not None:
             best = f"best {self.best_score:.4g} at step {self.best_step}"
-        rows = ""
-        for point in self.history:
-            score = "" if point.score is None else f"{point.score:.4g}"
-            rows += f"<tr><td>{point.step}</td><td>{point.loss:.4g}</td><td>{score}</td></tr>"
-        return (
-            f"<p>{self.steps} steps, stopped by {self.stopped};"
-            f" {best}</p><table><thead><tr><th>step</th><th>loss</th>"
-            f"<th>score</th></tr></thead><tbody>{rows}</tbody></table>"
-        )
+        loss = f", last loss {self.history[-1].loss:.4g}" if self.history else ""
+        return f"{self.steps} steps, stopped by {self.stopped}, {best}{loss}"
+
+    def _repr_html_(self) -> str:
+        """The summary and the learning curves, for notebooks."""
+        scores = [(point.step, point.score) for point in self.history if point.score is not None]
+        loss = curve_svg("loss", [(point.step, point.loss) for point in self.history])
+        return f"<p>{self._summary()}</p>{loss}{curve_svg('score', scores)}"

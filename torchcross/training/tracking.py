@@ -18,6 +18,23 @@ class Tracker(Protocol):
 
     `fit` calls it on the first rank alone. If it raises, there is one warning, and training goes
     on without it.
+
+    >>> from torchcross.algorithms import ProtoNet
+    >>> from torchcross.data import toys
+    >>> from torchcross.training import FitOptions, fit
+    >>> class Printer:
+    ...     def log(self, step, numbers):
+    ...         print(step, *numbers)
+    ...
+    ...     def finish(self, summary):
+    ...         print(summary["state"])
+    ...
+    >>> algorithm = ProtoNet(tx.backbones.conv4(4, in_channels=1))
+    >>> sampler = tx.EpisodeSampler(toys.binary(60, size=16), shots=1, queries=1)
+    >>> _ = fit(algorithm, sampler, FitOptions(steps=2, meta_batch=1), track=Printer())
+    1 loss lr gradient_norm
+    2 loss lr gradient_norm
+    finished
     """
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:

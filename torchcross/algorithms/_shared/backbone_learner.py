@@ -39,6 +39,7 @@ class BackboneLearner(nn.Module, ABC):
         norm_weights: NormWeights = "shared",
     ) -> None:
         super().__init__()
+        _check_is_network(backbone, type(self).__name__)
         self.backbone = backbone
         self.network = Network(backbone, norm=norm)
         self.input_normalisation = InputNormalisation.before(backbone, normalise)
@@ -116,7 +117,7 @@ class BackboneLearner(nn.Module, ABC):
         }
         return Predictor(self.network, record, copies)
 
-    def _common_protocol(self) -> dict[str, Any]:
+    def common_protocol(self) -> dict[str, Any]:
         return {
             "norm": self.network.policy.name,
             "training_mode": sorted(set(self.network.training_layers.values())),
@@ -142,3 +143,15 @@ def _own_copies(tree: Tree, shared: Sequence[Tensor], *, keep_graph: bool) -> Tr
 
 def _address(value: Tensor) -> int:
     return value.untyped_storage().data_ptr()
+
+
+def _check_is_network(backbone: object, algorithm: str) -> None:
+    if isinstance(backbone, nn.Module):
+        return
+    advice = "a torch.nn.Module, such as torchcross.backbones.conv4(64)"
+    if isinstance(backbone, str):
+        raise InputError(
+            f"{algorithm} got the name {backbone!r} and needs the network itself: {advice};"
+            " torchcross.backbones.build makes a network from a description"
+        )
+    raise InputError(f"{algorithm} got {type(backbone).__name__} as its backbone; give {advice}")

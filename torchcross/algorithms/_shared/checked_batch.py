@@ -9,8 +9,7 @@ from torch import Tensor
 
 from torchcross.backbones.input_normalisation import InputNormalisation, check_finite
 from torchcross.episode import Batch, Episode
-from torchcross.errors import InputError, LabelError
-from torchcross.heads import has_others
+from torchcross.errors import InputError, LabelError, SmallSupportError
 from torchcross.targets import MISSING
 from torchcross.targets.succession import support_counts
 from torchcross.task import Task
@@ -58,21 +57,12 @@ def _check_labels(labels: Tensor, task: Task, subject: str) -> None:
         )
 
 
-def refuse_alone(codes: Tensor, task: Task, purpose: str) -> None:
-    """Raise where no sample can be left out, each being the only one of its class."""
-    if not bool(has_others(codes).any()):
-        raise InputError(
-            f"task {task.name!r}: {purpose} needs two samples of a class, and each sample of the"
-            " support set is the only one of its class; sample more shots, or leave it out."
-        )
-
-
 def refuse_single_samples(codes: Tensor, task: Task, purpose: str) -> None:
     """Raise where leaving one sample out would leave none of a class; codes are (answers, N)."""
     for code in range(task.target.likelihood.classes):
         fewest = int((codes == code).sum(1).min())
         if fewest < 2:
-            raise InputError(
+            raise SmallSupportError(
                 f"task {task.name!r}: {purpose} needs two samples of each class (two with each"
                 f" label, and two without), and there are {fewest} of class {code}; sample more"
                 " shots."

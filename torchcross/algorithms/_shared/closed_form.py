@@ -66,14 +66,14 @@ class ClosedForm(Episodic, ABC):
         super().__init__(backbone, options)
 
     @abstractmethod
-    def _fit(self, target: Target) -> Fit:
+    def head_fit(self, target: Target) -> Fit:
         """Return how the head comes from the support of a task with this target."""
 
     @abstractmethod
-    def _own_parameters(self) -> Tree:
+    def own_parameters(self) -> Tree:
         """Return learned parameters beside the backbone's; their names start with `head.`."""
 
-    def _label_data(self, data: Tree, task: Task) -> Tree:
+    def label_data(self, data: Tree, task: Task) -> Tree:
         """Return what the fit needs of the labels, beside what `data` has."""
         return {}
 
@@ -85,19 +85,19 @@ class ClosedForm(Episodic, ABC):
 
     def _meta(self) -> Meta:
         params, buffers = self._state()
-        return Meta({**params, **self._own_parameters()}, 0.0, buffers)
+        return Meta({**params, **self.own_parameters()}, 0.0, buffers)
 
     def _problem(self, data: Tree, task: Task, key: DrawKey, epoch: int) -> Problem:
         key_of_inner = learning_key(task.target)
         inner = self._shared_inner_loop(key_of_inner, lambda: self._make_inner_loop(task))
-        tensors: dict[str, Any] = {**data, **self._label_data(data, task)}
+        tensors: dict[str, Any] = {**data, **self.label_data(data, task)}
         if self.has_training_mode:
             tensors |= episode_masks(self.network, self._state(), data, key)
         return Problem(inner, tensors, {}, key.name)
 
     def _make_inner_loop(self, task: Task) -> Inner:
         target = task.target
-        network, fit, form = self.network, self._fit(target), self.form
+        network, fit, form = self.network, self.head_fit(target), self.form
 
         def query(params: Tree, buffers: Tree, data: Any, step: int) -> tuple[Tensor, Tree]:
             head, buffers = _fitted_head(network, fit, params, buffers, data)
@@ -121,11 +121,14 @@ class ClosedForm(Episodic, ABC):
             return self._constant_predictor(part, self.protocol())
         data = self._data(part.support, None, part.task, name)
         params, buffers = self._state()
-        own = detach({**params, **self._own_parameters()})
+        own = detach({**params, **self.own_parameters()})
+        remark, protocol = self.remark(part.support, part.task), self.protocol()
         with torch.set_grad_enabled(bool(learned_images(data))):
-            label_data = self._label_data(data, part.task)
+            label_data = self.label_data(data, part.task)
             whole = {**data, **label_data}
-            head, _ = _fitted_head(self.network, self._fit(part.task.target), own, buffers, whole)
+            head, _ = _fitted_head(
+                self.network, self.head_fit(part.task.target), own, buffers, whole
+            )
         return self._episode_predictor(
             task,
             data,
@@ -134,7 +137,7 @@ class ClosedForm(Episodic, ABC):
             head,
             form=self.form,
             step=0,
-            protocol=self.protocol(),
+            protocol={**protocol, "remark": remark} if remark else protocol,
             counts=part.counts,
         )
 
@@ -152,7 +155,7 @@ class ClosedForm(Episodic, ABC):
         episode at a time where `episodes` makes them when they are asked for.
         """
         params, buffers = self._state()
-        own = {**params, **self._own_parameters()}
+        own = {**params, **self.own_parameters()}
         parts = [
             self._features_of(episode, at, own, buffers) for at, episode in enumerate(episodes)
         ]
@@ -195,7 +198,7 @@ class ClosedForm(Episodic, ABC):
         seen = seen_part(episode.support, episode.task, name)
         if seen.has_head:
             data = self._data(seen.support, None, seen.task, name)
-            labels = {"strata": data["strata"], **self._label_data(data, seen.task)}
+            labels = {"strata": data["strata"], **self.label_data(data, seen.task)}
         else:
             data = {"xs": self._checked_images(seen.support, seen.task, name, "support")}
         support = data["xs"]
@@ -215,7 +218,7 @@ class ClosedForm(Episodic, ABC):
         queries: Sequence[Tensor],
     ) -> Tensor:
         """Return the logits of all queries, one after the other; all supports have one shape."""
-        fit = self._fit(target)
+        fit = self.head_fit(target)
         logits = [
             head_logits(self.form, target, query, fit(support, own, labels))
             for support, labels, query in zip(supports, data, queries, strict=True)

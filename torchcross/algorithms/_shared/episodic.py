@@ -264,6 +264,6 @@ class Episodic(BackboneLearner, Algorithm, ABC):
             "head": head,
         }
 
-    def _common_protocol(self) -> dict[str, Any]:
+    def common_protocol(self) -> dict[str, Any]:
         norm_weights = "shared" if self.affine is None else "per_step"
-        return {**super()._common_protocol(), "norm_weights": norm_weights}
+        return {**super().common_protocol(), "norm_weights": norm_weights}

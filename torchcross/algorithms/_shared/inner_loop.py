@@ -269,7 +269,11 @@ class InnerLoopAlgorithm(Episodic, ABC):
         self, data: Tree, task: Task, key: DrawKey, steps: int, *, keep_graph: bool = False
     ) -> Adapted:
         problem, meta = self._ready_problem(data, task, key, steps, keep_graph=keep_graph)
-        return adapt(problem, meta, keep_graph=keep_graph)
+        return adapt(self._with_optimiser_state(problem, task), meta, keep_graph=keep_graph)
+
+    def _with_optimiser_state(self, problem: Problem, task: Task) -> Problem:
+        """Return the problem with the state that its optimiser begins with; here a fresh one."""
+        return problem
 
     def _ready_problem(
         self, data: Tree, task: Task, key: DrawKey, steps: int, *, keep_graph: bool
@@ -305,7 +309,7 @@ class InnerLoopAlgorithm(Episodic, ABC):
             **self.recipe.describe(),
             "adapted": adapted,
             "features": "cached" if self.keeps_features else "at each step",
-            **self._common_protocol(),
+            **self.common_protocol(),
         }
 
 

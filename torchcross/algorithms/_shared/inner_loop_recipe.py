@@ -62,6 +62,8 @@ class InnerLoopRecipe:
                         `LearnedHeads`
     optimiser           of the inner loop: `sgd`, `momentum`, `nesterov`, `adam` or `adamw`
     weight_decay        of the optimiser, as in torch; None: 0.01 for `adamw`, otherwise 0
+    decays              of `adam` and `adamw`; None: (0.9, 0.999)
+    eps_corrected       Adam as in TensorFlow, for `adam`
     adapted             names that the inner loop moves: the backbone's own names, `head.weight`,
                         `head.bias`; a parameter that requires no gradient stays as it is, unless
                         its full name is given
@@ -97,6 +99,8 @@ class InnerLoopRecipe:
     norm_weights: NormWeights = "shared"
     proximal: float | None = None
     weight_decay: float | None = None
+    decays: tuple[float, float] | None = None
+    eps_corrected: bool = False
     schedule: Schedule = "constant"
     warmup: int = 0
     batch: int | None = None
@@ -170,10 +174,18 @@ class InnerLoopRecipe:
         return engine_named(self.engine if self.engine is not None else _EXACT_ENGINES[self.memory])
 
     def make_optimiser(self) -> Optimiser:
-        make, per_step = _OPTIMISERS[self.optimiser], self.rates == "per_layer_step"
-        if self.weight_decay is None:
-            return make(per_step=per_step)
-        return make(per_step=per_step, weight_decay=self.weight_decay)
+        options: dict[str, Any] = {"per_step": self.rates == "per_layer_step"}
+        if self.weight_decay is not None:
+            options["weight_decay"] = self.weight_decay
+        for name, kinds in (("decays", ("adam", "adamw")), ("eps_corrected", ("adam",))):
+            if value := getattr(self, name):
+                if self.optimiser not in kinds:
+                    raise InputError(
+                        f"{self.name} got {name}={value!r} with optimiser={self.optimiser!r}; it is"
+                        f" for optimiser={kinds[0]!r}."
+                    )
+                options[name] = value
+        return _OPTIMISERS[self.optimiser](**options)
 
     def scheduled_optimiser(self, steps: int) -> Optimiser:
         """The optimiser of a loop of so many steps, with the schedule of its rates."""
@@ -200,6 +212,10 @@ class InnerLoopRecipe:
         }
         if weight_decay := self.make_optimiser().weight_decay:
             settings["weight_decay"] = weight_decay
+        if self.decays is not None:
+            settings["decays"] = list(self.decays)
+        if self.eps_corrected:
+            settings["eps_corrected"] = True
         settings |= self._describe_views()
         if isinstance(engine, Implicit):
             own = ("strength", "iterations", "tolerance")

@@ -20,12 +20,12 @@ from torchcross.backbones.input_normalisation import InputNormalisation
 from torchcross.errors import InputError, ReadError
 from torchcross.functional.network.norm_policies import POLICIES
 from torchcross.heads import FORMS
-from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal, Target
+from torchcross.targets import Target
+from torchcross.targets.added import TARGETS
 from torchcross.task import Task
 
 FORMAT, VERSION = "torchcross-predictor", 1
 PARTS = ("params", "buffers", "statistics", "head")
-_TARGETS: dict[str, Any] = {cls.kind: cls for cls in (Binary, MultiClass, MultiLabel, Ordinal)}
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "task": dict,
     "protocol": dict,
@@ -90,8 +90,9 @@ def _readable_text(path: Path, record: PredictorRecord) -> str:
     """The record as text, from which the same record is read again."""
     target = record.task.target
     advice = (
-        "A file can hold the targets and losses of this library, with plain values. For others,"
-        " keep what the predictor was adapted from, and adapt again."
+        "A file can hold the targets and losses of this library, and those that are added with"
+        " torchcross.targets.add_target and add_loss (a plugin file, or an entry point), with plain"
+        " values. For others, keep what the predictor was adapted from, and adapt again."
     )
     try:
         text = json.dumps({"version": VERSION, **_as_json(record)}, sort_keys=True)
@@ -99,8 +100,7 @@ def _readable_text(path: Path, record: PredictorRecord) -> str:
         raise InputError(
             f"{path} cannot be written: the predictor's record is no plain JSON ({error}). {advice}"
         ) from error
-    kind = _TARGETS.get(target.kind)
-    if type(target) is not kind:
+    if target.kind not in TARGETS or type(target) is not TARGETS[target.kind]:
         raise InputError(
             f"{path} cannot be written: {type(target).__name__} is a target of your own, which"
             f" cannot be read again. {advice}"
@@ -255,7 +255,8 @@ def _task_from(path: Path, values: dict[str, Any]) -> Task:
         # A label value for each class where there is one; otherwise a class's place is its value.
         if len(codes) == len(classes):
             classes = dict(zip(codes, classes, strict=True))
-        target: Target = _TARGETS[values["kind"]](
+        kind: Any = TARGETS[values["kind"]]
+        target: Target = kind(
             classes,
             missing=tuple(values["missing"]),
             loss=values["loss"],

@@ -24,7 +24,7 @@ Tree = dict[str, Tensor]
 
 
 class TextForm(ClosedForm, ABC):
-    """Abstract: `_fit` gets the texts of the task's prototypes in its data, as "texts".
+    """Abstract: `head_fit` gets the texts of the task's prototypes in its data, as "texts".
 
     An empty support set gives the head of zero-shot prediction.
     """
@@ -51,7 +51,7 @@ class TextForm(ClosedForm, ABC):
                 " from one model: an open_clip backbone with pooling='projected', and its texts."
             )
 
-    def _own_parameters(self) -> Tree:
+    def own_parameters(self) -> Tree:
         return {}
 
     def _text_data(self, task: Task) -> Tree:
@@ -60,7 +60,7 @@ class TextForm(ClosedForm, ABC):
         # Apple's GPUs have no float64; heads of them are computed on the CPU.
         return {"texts": texts if device.type == "mps" else texts.to(device)}
 
-    def _label_data(self, data: Tree, task: Task) -> Tree:
+    def label_data(self, data: Tree, task: Task) -> Tree:
         return {"codes": task.target.likelihood.codes(data["ys"]), **self._text_data(task)}
 
     def _zero_shot_head(self, task: Task) -> Tree:
@@ -79,7 +79,7 @@ class TextForm(ClosedForm, ABC):
             data = self._support_data(support, task, name)
             with torch.set_grad_enabled(bool(learned_images(data))):
                 features, buffers = self.network.support(detach(params), buffers, data["xs"])
-                head = self._fit(task.target)(features, {}, self._label_data(data, task))
+                head = self.head_fit(task.target)(features, {}, self.label_data(data, task))
         return self._episode_predictor(
             task,
             data,
@@ -117,7 +117,7 @@ class TextForm(ClosedForm, ABC):
             features, _ = self.network.support(params, buffers, data["xs"])
             labels = data["ys"]
         whole = SeenPart(support, task)
-        label_data = self._label_data({"ys": labels}, task)
+        label_data = self.label_data({"ys": labels}, task)
         return EpisodeFeatures(task.target, whole, features, label_data, query)
 
     def _text_protocol(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import final
 
 from torchcross.functional import CertificateRow
@@ -17,6 +18,12 @@ class Certificate:
     rows               the comparisons; `row.holds` is None where nothing is claimed, or where a
                        kink hides the answer
     differences_count  whether the gradient claims to equal finite differences
+
+    >>> from torchcross.algorithms import MAML, certify
+    >>> from torchcross.backbones import conv4
+    >>> certificate = certify(MAML(conv4(4, in_channels=1), steps=1))
+    >>> certificate.holds
+    True
     """
 
     algorithm: str
@@ -48,6 +55,13 @@ class Certificate:
                 kind = "rates" if "finite differences, rates" in row.name else "params"
                 could_tell[kind] = could_tell.get(kind, False) or row.holds is not None
         return [kind for kind, has_answer in could_tell.items() if not has_answer]
+
+    def __repr__(self) -> str:
+        return f"Certificate({self.algorithm!r}, {self.claim}: {self._summary()})"
+
+    def _repr_html_(self) -> str:
+        """The table, for notebooks."""
+        return f"<pre>{escape(str(self))}</pre>"
 
     def __str__(self) -> str:
         lines = [f"{self.algorithm}, engine {self.engine}: {self.claim}"]

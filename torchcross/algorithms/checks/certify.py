@@ -95,8 +95,15 @@ def certify(
             return dataclasses.replace(certificate, rows=rows)
         return _certify_steps(twin, samples, comparison)
     except (RuntimeError, ValueError) as error:
-        if episodes is not None:
+        if episodes is not None and isinstance(algorithm, Episodic):
             raise
+        if episodes is not None:
+            raise InputError(
+                f"certify runs {type(algorithm).__name__} in float64, where its training step"
+                f" raised {type(error).__name__}: {error}. An algorithm of your own converts"
+                " images to the type of its parameters:"
+                " images.to(next(self.parameters()).dtype)."
+            ) from error
         raise InputError(
             f"{error} This was on made-up episodes with images of shape"
             f" {tuple(samples[0].support.x.shape[1:])}; where they do not suit, pass episodes=[...]"

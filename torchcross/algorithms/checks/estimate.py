@@ -45,6 +45,8 @@ def estimate(
             f"estimate got {type(algorithm).__name__}; give an algorithm over episodes, such as"
             " MAML."
         )
+    if isinstance(episodes, Episode):
+        raise InputError("estimate got one episode; give a list of them: [episode].")
     if isinstance(algorithm, Episodic):
         problems, meta, own_engine = algorithm.problems(
             episodes, epoch=epoch, seed=seed, indices=indices

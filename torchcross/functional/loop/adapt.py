@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from torchcross.functional.loop.derivatives import Autograd
 from torchcross.functional.loop.divergence import refuse_divergence
 from torchcross.functional.loop.engines.loop import Loop
+from torchcross.functional.loop.optimisers import OptState
 from torchcross.functional.loop.problem import Meta, Problem, start_of, with_initial_params
 from torchcross.functional.loop.torch_errors import explain_torch_errors
 from torchcross.functional.network.attention import second_derivatives
@@ -20,11 +21,18 @@ from torchcross.functional.trees import Buffers, Params, detach, reuse_unchanged
 
 @dataclass(frozen=True)
 class Adapted:
-    """The end of an inner loop: all parameters (adapted and fixed), new buffers, support losses."""
+    """The end of an inner loop.
+
+    params     all of them, adapted and fixed
+    buffers    their new values
+    trace      the support loss before each step
+    optimiser  the state of the optimiser, where one loop ran
+    """
 
     params: Params
     buffers: Buffers
     trace: Tensor
+    optimiser: OptState = field(default_factory=dict)
 
 
 def adapt(
@@ -66,7 +74,7 @@ def adapt(
     trace = torch.stack(losses) if losses else torch.zeros(0)
     refuse_divergence(problem, trace, {f"after step {inner.steps} parameter": state.params})
     buffers = reuse_unchanged(state.buffers, meta.buffers)
-    return Adapted({**start.fixed, **state.params}, buffers, trace)
+    return Adapted({**start.fixed, **state.params}, buffers, trace, state.opt)
 
 
 def _leaves(tree: Params) -> Params:

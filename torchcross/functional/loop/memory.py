@@ -114,7 +114,13 @@ def _steps_of_short_run(engine: Engine, steps: int) -> int:
 
 
 def peak_memory(run: Callable[[], Any]) -> tuple[Any, int]:
-    """(result of `run`, the most bytes of tensors made by it that were alive at once)."""
+    """(result of `run`, the most bytes of tensors made by it that were alive at once).
+
+    >>> from torchcross.functional import peak_memory
+    >>> _, most = peak_memory(lambda: torch.zeros(1000, dtype=torch.float32))
+    >>> most
+    4000
+    """
     with _StorageRecorder() as recorder:
         result = run()
     return result, recorder.timeline().peak()

@@ -92,7 +92,7 @@ def momentum(
 ) -> Optimiser:
     """Momentum: m <- decay m + g; p <- p - rate m, or p - rate (g + decay m) where `nesterov`.
 
-    As in `torch.optim.SGD`, g has weight_decay p added to it.
+    As in `torch.optim.SGD`, weight_decay p is added to g.
     """
     _check_unit("decay", decay)
     _check_decay(weight_decay)
@@ -134,14 +134,16 @@ def adam(
     decays: tuple[float, float] = (0.9, 0.999),
     *,
     eps: float = 1e-8,
+    eps_corrected: bool = False,
     weight_decay: float = 0.0,
     per_step: bool = False,
 ) -> Optimiser:
-    """Adam (Kingma & Ba 2015); as in torch's, the gradient has weight_decay p added to it.
+    """Adam (Kingma & Ba 2015); as in torch's, weight_decay p is added to the gradient.
 
-    Unlike torch's, its second derivative is finite where a gradient is zero.
+    Unlike torch's, its second derivative is finite where a gradient is zero. With `eps_corrected`,
+    eps is divided by sqrt(1 - decays[1]^t) as the root of the square is: Adam in TensorFlow.
     """
-    return _adam("adam", decays, eps, weight_decay, per_step=per_step)
+    return _adam("adam", decays, eps, weight_decay, per_step=per_step, eps_corrected=eps_corrected)
 
 
 def adamw(
@@ -156,7 +158,13 @@ def adamw(
 
 
 def _adam(
-    kind: str, decays: tuple[float, float], eps: float, weight_decay: float, *, per_step: bool
+    kind: str,
+    decays: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+    *,
+    per_step: bool,
+    eps_corrected: bool = False,
 ) -> Optimiser:
     first, second = decays
     is_apart = kind == "adamw"
@@ -167,6 +175,9 @@ def _adam(
         raise InputError(
             f"eps must be above 0, not {eps!r}: at a zero gradient Adam divides by it."
         )
+
+    def eps_at(step: int) -> float:
+        return eps / math.sqrt(1.0 - second ** (step + 1)) if eps_corrected else eps
 
     def init(params: Params) -> OptState:
         _refuse_lost_eps(kind, eps, params)
@@ -186,7 +197,7 @@ def _adam(
             mean = state[f"mean/{name}"] * first + grad * (1.0 - first)
             square = state[f"square/{name}"] * second + grad * grad * (1.0 - second)
             after[f"mean/{name}"], after[f"square/{name}"] = mean, square
-            direction = mean * scale_mean / (_sqrt(square) * scale_square + eps)
+            direction = mean * scale_mean / (_sqrt(square) * scale_square + eps_at(step))
             if is_apart and weight_decay:
                 direction = direction + weight_decay * params[name]
             moved[name] = _descend(params[name], direction, rate_of(rates, name, step, per_step))
@@ -211,7 +222,7 @@ def _adam(
             beta1=first,
             beta2=second,
             lr=rate,
-            eps=eps,
+            eps=eps_at(step),
         )
 
     return Optimiser(kind, init, update, per_step, move=move, weight_decay=weight_decay)

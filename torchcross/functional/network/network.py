@@ -270,5 +270,11 @@ def call(
     """One pure forward, as of a support set: (output, new buffers).
 
     For many forwards, build a `Network` once.
+
+    >>> from torchcross.functional import call
+    >>> layer = torch.nn.Linear(3, 2)
+    >>> output, buffers = call(layer, dict(layer.named_parameters()), {}, torch.zeros(4, 3))
+    >>> output.shape
+    torch.Size([4, 2])
     """
     return Network(module, norm=norm).support(params, buffers, *inputs, step=step)

@@ -14,7 +14,12 @@ Choice: TypeAlias = Callable[[str], bool] | str | Iterable[str]
 
 
 def select(names: Iterable[str], choice: Choice) -> frozenset[str]:
-    """The names that a predicate or patterns choose; a pattern that chooses none is an error."""
+    """The names that a predicate or patterns choose; a pattern that chooses none is an error.
+
+    >>> from torchcross.functional import select
+    >>> sorted(select(["layer3.weight", "layer4.weight", "head.bias"], ["layer4.*", "head.*"]))
+    ['head.bias', 'layer4.weight']
+    """
     known = list(names)
     if callable(choice):
         return frozenset(name for name in known if choice(name))
@@ -32,5 +37,12 @@ def select(names: Iterable[str], choice: Choice) -> frozenset[str]:
 
 
 def partition(params: Params, choice: Choice) -> tuple[Params, Params]:
-    """(chosen, rest): the adapted and the fixed parameters, say."""
+    """(chosen, rest): the adapted and the fixed parameters, say.
+
+    >>> from torchcross.functional import partition
+    >>> params = {"body.weight": torch.zeros(2), "head.weight": torch.ones(2)}
+    >>> adapted, fixed = partition(params, "head.*")
+    >>> list(adapted), list(fixed)
+    (['head.weight'], ['body.weight'])
+    """
     return split_by_name(params, select(params, choice))

@@ -30,6 +30,13 @@ class Implicit:
     Exact where the inner steps reach theta* and conjugate gradients converge; `residual` in the
     result shows whether they did. Rates get zero gradients (theta* does not depend on them), and
     statistics are constants.
+
+    >>> from torchcross.algorithms import IMAML
+    >>> from torchcross.backbones import conv4
+    >>> from torchcross.functional import Implicit
+    >>> algorithm = IMAML(conv4(8, in_channels=1), steps=5, strength=2.0)
+    >>> Implicit(strength=2.0).order
+    2
     """
 
     strength: float = 1.0

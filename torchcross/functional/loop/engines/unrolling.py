@@ -57,7 +57,12 @@ class _Unrolling(ABC):
 
 @dataclass(frozen=True)
 class Reverse(_Unrolling):
-    """Exact: reverse over reverse, the graph of all inner steps kept."""
+    """Exact: reverse over reverse, the graph of all inner steps kept.
+
+    >>> from torchcross.functional import Reverse, certify_engine
+    >>> all(row.holds for row in certify_engine(Reverse()))
+    True
+    """
 
     name: str = "reverse"
     order: int = 2
@@ -65,7 +70,12 @@ class Reverse(_Unrolling):
 
 @dataclass(frozen=True)
 class FirstOrder(_Unrolling):
-    """Inner gradients as constants (Finn et al. 2017, section 5.2)."""
+    """Inner gradients as constants (Finn et al. 2017, section 5.2).
+
+    >>> from torchcross.functional import FirstOrder, certify_engine
+    >>> all(row.holds for row in certify_engine(FirstOrder()))
+    True
+    """
 
     name: str = "first_order"
     order: int = 1
