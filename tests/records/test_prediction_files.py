@@ -10,8 +10,11 @@ import torch
 
 from torchcross._kit import tensor_files
 from torchcross.errors import DamageError, InputError, ReadError
+from torchcross.experiment.run.cell_parts import _join_predictions
 from torchcross.records import Predictions, read_predictions
 from torchcross.records.prediction_files import FORMAT, read_hashed_predictions
+from torchcross.report.prediction_sets import prediction_set_tables
+from torchcross.statistics import set_values
 from torchcross.targets import MultiClass, MultiLabel
 from torchcross.task import Task
 
@@ -141,7 +144,7 @@ def test_other_tensors_are_refused(changes, said, tmp_path):
         (lambda values: "{", "no JSON"),
         (lambda values: "[" * 100_000, "no JSON"),
         (lambda values: [1], "format version None"),
-        (lambda values: {**values, "version": 2}, "reads version 1; update torchcross"),
+        (lambda values: {**values, "version": 3}, "reads those up to 2; update torchcross"),
         (lambda values: {**values, "seed": True}, "no usable seed"),
         (lambda values: {**values, "task": [1]}, "no usable task"),
         (lambda values: {**values, "task": {**values["task"], "kind": 3}}, "no usable kind"),
@@ -164,3 +167,29 @@ def test_a_file_of_something_else_is_named(tmp_path):
         read_predictions(tmp_path / "gone.safetensors")
     with pytest.raises(InputError, match="unknown ending"):
         sample().write(tmp_path / "one.csv")
+
+
+def test_why_there_are_no_sets_is_kept(tmp_path):
+    path = sample(sets_absent="episode 2: one sample").write(tmp_path / "one.safetensors")
+    assert read_predictions(path).sets_absent == "episode 2: one sample"
+    tensors, metadata = tensor_files.read(path)
+    assert json.loads(metadata[FORMAT])["version"] == 1
+    record = json.loads(metadata[FORMAT]) | {"sets_absent": 0}
+    tensor_files.write(path, tensors, {FORMAT: json.dumps(record)})
+    with pytest.raises(ReadError, match="sets_absent is 0; give a string"):
+        read_predictions(path)
+
+
+def test_values_of_sets_and_their_table_say_why_there_are_none():
+    (value,) = filter(None, [set_values([sample(), sample(seed=2, sets_absent="one sample")])])
+    assert value.absent == "one sample"
+    (table,) = prediction_set_tables([value], "split", 0.9)
+    assert [column.name for column in table.columns][-1] == "without sets"
+    *_, coverage, size, _, reason = table.rows[0]
+    assert (coverage.text, size.text, reason) == ("none", "none", "one sample")
+    assert set_values([sample()]) is None
+
+
+def test_parts_of_a_cell_keep_the_first_reason():
+    parts = [sample(sets_absent=text, episodes=[n, n + 1]) for n, text in ((0, ""), (5, "small"))]
+    assert _join_predictions(parts).sets_absent == "small"

@@ -18,9 +18,23 @@ from typing import Any
 from tests.records.published_table import NAMES as NAMES_OF_ROWS
 from tests.records.published_table import ROWS
 from tests.report.devtools import NAMES, Page, found_browser, opened
-from tests.report.sample import HOSTILE, curves, example, labels_example, records
+from tests.report.paper import (
+    LONG_HEAD,
+    a_number_leads_to_its_episodes,
+    a_phone_shows_whole_rows,
+    closed_sections_are_short_and_print_whole,
+    edges_say_what_goes_on,
+    filters_hide_and_show,
+    it_prints_whole,
+    nothing_hinders_access,
+)
+from tests.report.sample import HOSTILE, answers, curves, example, labels_example, records
+from tests.transfer.cats_scans_page import write_cats_scans
+from tests.transfer.sample_page import write_many_sources
 from torchcross.records import Means, Records, read_records
 from torchcross.report import Curve, Failure, write_report
+from torchcross.report.html import TableCell, TableColumn
+from torchcross.report.inputs import PageTable
 
 SIZES = {"light": ("light", 1280, 900), "dark": ("dark", 1280, 900), "phone": ("light", 390, 844)}
 HEADLINE = "document.querySelector('table.headline')"
@@ -36,6 +50,19 @@ ROWS_SHOWN = (
     f"[...{HEADLINE}.tBodies].flatMap(b => [...b.rows]).filter(r =>"
     " !r.classList.contains('group')).length"
 )
+LABELS_COVERED = """
+[...document.querySelectorAll('figure svg')].flatMap(svg => {
+  const frame = svg.getBoundingClientRect();
+  const texts = [...svg.querySelectorAll('text')]
+    .map(t => [t.firstChild?.data, t.getBoundingClientRect()]);
+  const over = (a, b) => Math.min(Math.min(a.right, b.right) - Math.max(a.left, b.left),
+                                  Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top));
+  const cut = texts.filter(([, a]) => a.left < frame.left - 1 || a.right > frame.right + 1);
+  const met = texts.flatMap(([one, a], i) => texts.slice(i + 1)
+    .filter(([, b]) => over(a, b) > 2.5).map(([other]) => `${one} / ${other}`));
+  return [...cut.map(([name]) => `cut: ${name}`), ...met];
+})
+"""
 PLAIN = HOSTILE.split("\x00")[0]
 
 
@@ -120,12 +147,27 @@ def rows_download(page: Page, rows: Records) -> Iterator[str]:
             yield "the downloaded rows are not those of the report"
 
 
+def labels_stand_apart(page: Page, rows: Records) -> Iterator[str]:
+    """Names in plots cover neither each other nor the edge of their plot."""
+    page.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    covered = page.value(LABELS_COVERED)
+    if covered:
+        yield f"{len(covered)} labels of plots cover others or are cut: {covered[:5]}"
+
+
+ON_PAPER_AND_ALOUD = (it_prints_whole, nothing_hinders_access)
 CHECKS: tuple[Callable[[Page, Records], Iterator[str]], ...] = (
     pictures_are_there,
     tables_sort,
     themes_switch,
     it_fits_a_phone,
     rows_download,
+    closed_sections_are_short_and_print_whole,
+    a_number_leads_to_its_episodes,
+    filters_hide_and_show,
+    a_phone_shows_whole_rows,
+    edges_say_what_goes_on,
+    *ON_PAPER_AND_ALOUD,
     nothing_is_said,
 )
 
@@ -151,10 +193,16 @@ def write_sample(path: Path, hostile: bool) -> Records:
         "a dataset": {"domain": "a domain with a long name", "licence": "CC-BY-4.0", "images": 1234}
     }
     provenance = {name: name, "data": {"datasets": datasets}}
+    heads = [TableColumn(LONG_HEAD), TableColumn("number", is_number=True)]
+    cells: list[list[TableCell | str]] = [[name, TableCell("1", 1.0)]] * 90
+    long = PageTable("long", "Long", "A long table", [], heads, cells)
     texts: dict[str, Any] = {
+        "tables": [long],
+        "margin": 0.01,
         "title": f"Leave one domain out: {name}",
         "protocol": protocol,
         "provenance": provenance,
+        "answers": answers(rows),
     }
     write_report(rows, path, curves=shown, examples=examples, failures=failures, **texts)
     return rows
@@ -170,12 +218,31 @@ def write_means(path: Path) -> Records:
     return Records.of([])
 
 
+def write_study(path: Path) -> Records:
+    """A published study of sources and targets; it has no rows."""
+    write_cats_scans(path.parent).replace(path)
+    return Records.of([])
+
+
+STUDY_CHECKS = (labels_stand_apart, themes_switch, it_fits_a_phone, nothing_is_said)
 PAGES: dict[
     str, tuple[Callable[[Path], Records], tuple[Callable[[Page, Records], Iterator[str]], ...]]
 ] = {
     "plain": (lambda path: write_sample(path, hostile=False), CHECKS),
     "hostile": (lambda path: write_sample(path, hostile=True), CHECKS),
-    "means": (write_means, (tables_sort, themes_switch, it_fits_a_phone, nothing_is_said)),
+    "means": (
+        write_means,
+        (tables_sort, *ON_PAPER_AND_ALOUD, themes_switch, it_fits_a_phone, nothing_is_said),
+    ),
+    "study": (write_study, STUDY_CHECKS),
+    "hostile-study": (
+        lambda path: write_many_sources(path, PLAIN),
+        (labels_stand_apart, themes_switch, it_fits_a_phone, nothing_is_said),
+    ),
+    "large-study": (
+        lambda path: write_many_sources(path, ""),
+        (labels_stand_apart, it_fits_a_phone, nothing_is_said),
+    ),
 }
 
 

@@ -93,8 +93,14 @@ class Page:
         )
         self.call(
             "Emulation.setEmulatedMedia",
+            media="",
             features=[{"name": "prefers-color-scheme", "value": scheme}],
         )
+
+    def print_as(self, scheme: str) -> None:
+        """What a sheet of paper looks like, from a system that prefers this colour scheme."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.call("Emulation.setEmulatedMedia", media="print", features=features)
 
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
         found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)

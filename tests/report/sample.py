@@ -13,6 +13,8 @@ from torchcross.episode import Batch, Episode
 from torchcross.plan import EpisodePlan
 from torchcross.records import Records
 from torchcross.report import Curve, Example
+from torchcross.report.episode_answers import EpisodeAnswers, EpisodePictures, QueryAnswer
+from torchcross.report.episode_picks import picked_episodes
 from torchcross.targets import MultiClass, MultiLabel, Prediction
 from torchcross.task import Task
 
@@ -110,6 +112,23 @@ def example(names: Sequence[str] = ("disc", "square", "star"), side: int = 28) -
         metric="auroc",
         score=0.83,
     )
+
+
+def answers(rows: Records, metric: str = "auroc") -> list[EpisodeAnswers]:
+    """Of the best, median and worst episodes at the most shots, with pictures of shapes."""
+    shots = max(rows.unique("shots"))
+    shown = example()
+    pictures = EpisodePictures(shown.support, tuple(each.pixels for each in shown.query))
+    own = tuple(
+        QueryAnswer(place, each.truth, each.predicted or "", each.confidence or 0.0)
+        for place, each in enumerate(shown.query)
+    )
+    return [
+        EpisodeAnswers(name, target, shots, pick.seed, pick.episode, own, lambda: pictures)
+        for (target, name, level), picks in picked_episodes(rows, metric).items()
+        for pick in dict.fromkeys(picks)
+        if level == shots
+    ]
 
 
 def labels_example() -> Example:

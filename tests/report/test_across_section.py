@@ -106,6 +106,7 @@ def test_errors_in_different_grades_have_no_mean(tmp_path: Path) -> None:
     assert "—" in page_of(tmp_path, one).all("tfoot")[0].text
 
 
+@pytest.mark.long
 def test_a_run_states_its_margin_and_the_command_may_state_another(tmp_path: Path) -> None:
     def pairs(page: Path) -> str:
         return read_page(page.read_text(encoding="utf-8")).by_id("across").text
@@ -132,3 +133,15 @@ def test_equal_pages_are_equal_bytes(tmp_path: Path) -> None:
         page_of(tmp_path / name, rows, margin=0.01)
         pages.append((tmp_path / name / "report.html").read_bytes())
     assert pages[0] == pages[1]
+
+
+def test_a_pair_that_only_one_of_both_tests_separates_is_explained(tmp_path: Path) -> None:
+    # The first beats the second by a little on every target; three others stand far behind.
+    rows = [[0.80 + t / 1000, 0.79, 0.5 - t / 100, 0.4 + t / 90, 0.45] for t in range(12)]
+    table = Means(rows, ["a", "b", "c", "d", "e"], [f"target {t}" for t in range(12)])
+    text = page_of(tmp_path, table).by_id("across").text
+    assert "separates pairs that Nemenyi's test does not: a and b (p 0.0" in text
+    assert "ranks 1.00 apart" in text
+    alike = [[0.5 + (t % 2) / 10, 0.55, 0.5 + (t % 3) / 10] for t in range(12)]
+    same = Means(alike, ["a", "b", "c"], [f"target {t}" for t in range(12)])
+    assert "does not:" not in page_of(tmp_path, same).by_id("across").text

@@ -62,7 +62,7 @@ def test_profiles_have_a_line_a_mark_and_a_band_for_each_algorithm(tmp_path: Pat
     assert len(plot.all("path", "band")) == 3
     assert len(plot.all("path", "line")) == 3
     assert sum("mark" in node.classes for node in plot.walk()) == 3
-    assert len(plot.all("line", "kept")) == 1
+    assert len(plot.all("line", "chance")) == 1
     # One episode a target: nothing is resampled.
     one = beyond_of(tmp_path, few_records((5,), episodes=1))
     assert one.all("svg")[-1].all("path", "band") == []
@@ -74,14 +74,14 @@ def test_chance_depends_on_the_target(tmp_path: Path) -> None:
     unknown = beyond_of(tmp_path, rows)
     cells = [cells_of(row)[-1] for row in rows_of(unknown.all("table")[0])]
     assert [cell.text for cell in cells] == ["—"] * 3
-    assert unknown.all("svg")[-1].all("line", "kept") == []
+    assert unknown.all("svg")[-1].all("line", "chance") == []
     same = {"accuracy": dict.fromkeys(targets, 0.7)}
     known = beyond_of(tmp_path, rows, chance=same)
     expected = across_runs(rows, "accuracy", 5, chance=same["accuracy"])
     assert values_of(known.all("table")[0])["mm-pt"][-1] == 100 * expected.row("mm-pt").at_chance
-    assert len(known.all("svg")[-1].all("line", "kept")) == 1
+    assert len(known.all("svg")[-1].all("line", "chance")) == 1
     mixed = {"accuracy": dict(zip(targets, (0.5, 0.5, 0.5, 0.5, 0.5, 0.25), strict=True))}
-    assert beyond_of(tmp_path, rows, chance=mixed).all("svg")[-1].all("line", "kept") == []
+    assert beyond_of(tmp_path, rows, chance=mixed).all("svg")[-1].all("line", "chance") == []
 
 
 def test_what_cannot_be_said_across_targets_is_said(tmp_path: Path) -> None:

@@ -29,6 +29,15 @@ def results():
     return ImageResults(values, [confusion_matrix([predictions])], 0.9)
 
 
+def test_the_meaning_of_columns_is_printed_too(results):
+    """A fold that is closed is not printed: paper has the same words open."""
+    html = by_class_section(results)
+    folded, printed = re.findall(r"<dl class=\"choices\">.*?</dl>", html, re.DOTALL)
+    assert folded == printed
+    assert re.search(r'<details class="screen"><summary>What the columns mean</summary><dl', html)
+    assert re.search(r'<div class="paper"><p[^>]*>What the columns mean:</p><dl', html)
+
+
 def test_the_section_has_every_value(results):
     html = by_class_section(results)
     assert len(re.findall(r"<details open[^>]*><summary>toys/any<span[^>]*> 5 shots", html)) == 1

@@ -2,10 +2,12 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
 from tests.statistics.test_calibration import TARGETS, predictions_of, probabilities_and_labels
+from torchcross.records import ALL_SHOTS
 from torchcross.report.calibration import (
     CalibrationResult,
     calibration_csv,
@@ -46,6 +48,22 @@ def test_a_plot_of_two_classes_is_of_the_second():
     assert hint in text
 
 
+def test_it_says_which_numbers_are_good_and_names_them_by_what_they_hold():
+    each = result("binary")
+    page, markdown, latex = (
+        make([each], *more)
+        for make, more in (
+            (calibration_section, [""]),
+            (calibration_markdown, []),
+            (calibration_latex, []),
+        )
+    )
+    for text in (page, markdown, latex):
+        assert text.count("log-likelihood") == text.count("negative log-likelihood") > 0
+    assert "All of them are 0 for a predictor that is sure and right" in page
+    assert "Brier score of 0.25" in page
+
+
 def test_without_predictions_it_says_why():
     assert "No predictions of single images: none were asked for." in calibration_section(
         [], "none were asked for"
@@ -62,7 +80,15 @@ def test_tables_to_take_away_have_every_number():
     bins = list(csv.DictReader(io.StringIO(reliability_csv(results[:1]))))
     counts = results[0].calibration.reliability.counts
     assert sum(int(row["predictions"]) for row in bins) == counts.sum()
+    assert all(row["shots"] == str(results[0].calibration.shots) for row in rows + bins)
     markdown, latex = calibration_markdown(results), calibration_latex(results)
     assert len(markdown.splitlines()) == 2 + len(results)
     assert latex.count("$\\pm$") == 3 * len(results)
     assert latex.startswith("\\begin{tabular}{lrlrrr}")
+
+
+def test_tables_have_the_word_of_rows_that_learn_from_all_labels():
+    usual = result("binary")
+    whole = replace(usual, calibration=replace(usual.calibration, shots=ALL_SHOTS))
+    for text in (calibration_csv([whole]), reliability_csv([whole])):
+        assert {row["shots"] for row in csv.DictReader(io.StringIO(text))} == {"all"}

@@ -96,6 +96,19 @@ def test_it_can_be_read_without_eyes(page: Node) -> None:
     assert all(later <= earlier + 1 for earlier, later in pairwise(levels))
 
 
+def test_sections_of_details_are_folded_and_what_is_read_first_is_open(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_sample(path, hostile=False)
+    page = read_page(path.read_text(encoding="utf-8"))
+    folded = [node.attributes["id"] for node in page.all("section") if node.all("details", "part")]
+    assert folded == ["beyond", "episodes", "curves", "examples", "long", "protocol"]
+    for name in folded:
+        (part,) = page.by_id(name).all("details", "part")
+        assert "open" not in part.attributes
+        # Nothing of the section stands beside its fold.
+        assert [node for node in page.by_id(name).children if isinstance(node, Node)] == [part]
+
+
 def test_plots_are_well_formed(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     write_sample(path, hostile=True)

@@ -12,8 +12,11 @@ from tests.report.reading import Node, read_page
 from tests.report.run_folder import made_run
 from torchcross._kit.content_hash import with_hash_line
 from torchcross.experiment import RunFolder, experiment_from_values, write_page
+from torchcross.experiment.page.caveats import _unjudged_caveats
 from torchcross.experiment.page.notebook import outcome_html
+from torchcross.experiment.page.run_choices import _unused_sources
 from torchcross.experiment.rows.disputed_choices import choices
+from torchcross.experiment.rows.training_setup import NO_JUDGE
 from torchcross.experiment.run.json_files import write_json
 
 TRAINING = {
@@ -54,6 +57,25 @@ def test_one_training_seed_is_no_measure_of_training() -> None:
     )
 
 
+def test_what_stands_for_a_missing_class_is_said_of_the_rows_that_do_it() -> None:
+    natural = {"evaluation.support": "natural", "text.vectors": "any.safetensors"}
+    of_all = told(algorithms=["ncm"], **natural)["support images"]
+    assert "Every row: each class that is missing" in of_all
+    some = told(algorithms=["ncm", "text", "text+logistic"], **natural)["support images"]
+    assert some.endswith(
+        "text, text+logistic: a missing class has its text. ncm: each class that is missing among n"
+        " images and C classes has the probability 1 / (n + C)."
+    )
+
+
+def test_temperatures_are_said_to_be_1_where_nothing_can_be_left_out() -> None:
+    rows = ["ncm", "logistic", "logistic-mean"]
+    assert "temperatures" not in told(algorithms=rows)
+    tempered = told(algorithms=rows, **{"evaluation.temperature": "leave-one-out"})
+    assert tempered["temperatures"].startswith("logistic, logistic-mean: scores are divided")
+    assert "It is 1 where each image" in tempered["temperatures"]
+
+
 def test_transductive_rows_are_named() -> None:
     (name,) = [name for name in told() if name.startswith("BatchNorm")]
     tuned = told()[name]
@@ -85,7 +107,7 @@ def test_full_supervision_has_no_episodes_to_speak_of() -> None:
     assert list(found) == ["scores", "training seeds", "tuning"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_row_of_a_table_has_its_policy() -> None:
     from torchcross.experiment import METHODS
 
@@ -127,6 +149,30 @@ def test_the_page_of_a_run_tells_it(tmp_path: Path) -> None:
     )
 
 
+def test_without_any_judge_no_source_is_counted_twice() -> None:
+    def training(algorithm: str, *unjudged: str) -> dict[str, Any]:
+        return {**TRAINING, "algorithm": algorithm, "left_out": [], "unjudged": [*unjudged]}
+
+    def caveats(*trainings: dict[str, Any]) -> list[str]:
+        return list(_unjudged_caveats(trainings))
+
+    few, none = "b: too few", NO_JUDGE
+    (blind,) = caveats(training("protonet", few, "c: too few", none), training("mm-pt", none))
+    assert blind.startswith(
+        "Model selection: no source could be judged for protonet, mm-pt: all steps were done and"
+        " the last weights were kept"
+    )
+    (some,) = caveats(training("protonet", none), training("protonet"))
+    assert "in 1 of 2 trainings, no source could be judged for protonet" in some
+    (part,) = caveats(training("protonet", few))
+    assert "could not judge 1 of 2 sources of protonet" in part
+    sentences = _unused_sources([training("protonet", few, none), training("mm-maml", few)])
+    assert list(sentences) == [
+        "protonet could not be judged by any validation split",
+        "mm-maml could not be judged by some validation splits",
+    ]
+
+
 def test_learning_curves_have_the_colours_of_their_algorithms(tmp_path: Path) -> None:
     folder = made_run(tmp_path / "run", algorithms=("mm-pt", "mm-maml"), seeds=[0, 1])
     for algorithm in ("mm-pt", "mm-maml"):
@@ -144,7 +190,8 @@ def test_learning_curves_have_the_colours_of_their_algorithms(tmp_path: Path) ->
             )
     found = read(write_page(folder)).by_id("curves")
     assert [node.text for node in found.all("h3")] == [
-        *("validation AUROC of the trained heads", "validation AUROC over episodes of the sources"),
+        "validation AUROC of the trained heads (%)",
+        "validation AUROC over episodes of the sources (%)",
     ]
     assert [line.classes for line in found.all("path", "line")] == [["line", "s0"]] * 2 + [
         ["line", "s1"]

@@ -6,8 +6,13 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
+
+from tests.report.reading import page_of
+from tests.report.sample import records
+from torchcross.records import Means
 
 CSS = files("torchcross.report").joinpath("assets", "report.css").read_text(encoding="utf-8")
 TEXT = ("ink", "soft", "link", "bad")
@@ -62,6 +67,26 @@ def test_marks_can_be_seen(theme: str) -> None:
 def test_dark_is_the_same_by_preference_and_by_choice() -> None:
     assert colours(':root:not([data-theme="light"])') == THEMES["dark"]
     assert set(THEMES["light"]) == set(THEMES["dark"])
+
+
+def test_what_is_for_paper_is_shown_there_and_numbers_are_whole() -> None:
+    screen, _, paper = CSS.partition("@media print {")
+    assert ".paper { display: none; }" in screen
+    assert "p.paper, div.paper { display: block; }" in paper
+    assert ".screen" in paper.partition("{ display: none !important; }")[0]
+    assert ".number, thead th { overflow-wrap: normal; }" in paper
+
+
+def test_a_phone_names_the_shots_of_a_head_as_the_tables_do(tmp_path: Path) -> None:
+    heads = page_of(tmp_path, records(1, 1)).all("table", "headline")[0].all("th", "number")
+    groups = {head.attributes["data-shots"]: head.attributes["data-group"] for head in heads}
+    assert groups == {"1": "1 shot", "5": "5 shots", "10": "10 shots"}
+    means = Means([[1.0, 2.0]], ["a", "b"], ["d/t"])
+    (table,) = page_of(tmp_path, means).all("table", "headline")
+    assert not any("data-group" in head.attributes for head in table.all("th"))
+    (own,) = re.findall(r"\.headline th\[data-group\]::before { content: ([^;]*);", CSS)
+    assert own.startswith("attr(data-group)")
+    assert "attr(data-shots)" not in CSS
 
 
 def test_every_series_has_its_colours() -> None:

@@ -57,13 +57,17 @@ def test_markdown_has_one_line_per_target_with_the_best_in_bold() -> None:
 def test_latex_marks_the_best_and_its_ties() -> None:
     rows = records(2, 2)
     text = latex_table(rows)
-    assert text.count(r"\textbf{") == 4 * 3
+    # A best for each target and number of shots, and for the mean at each.
+    assert text.count(r"\textbf{") == 5 * 3
     ties = sum(
         len(within_target(rows, target, "auroc", k).ties)
         for target in rows.unique("target")
         for k in (1, 5, 10)
     )
-    assert text.count(r"$^{\dagger}$") == ties > 0
+    of_targets, _, means = text.partition("mean of the targets")
+    assert of_targets.count(r"$^{\dagger}$") == ties > 0
+    # Four targets separate no means.
+    assert means.partition(r"\bottomrule")[0].count(r"$^{\dagger}$") == 2 * 3
     assert (
         r" & \multicolumn{3}{c}{1 shot} & \multicolumn{3}{c}{5 shots} & \multicolumn{3}{c}{10"
         r" shots} \\" in text
@@ -74,7 +78,7 @@ def test_latex_marks_the_best_and_its_ties() -> None:
 
 def test_no_name_breaks_latex() -> None:
     text = latex_table(hostile_records())
-    assert text.splitlines()[1] == r"\begin{tabular}{lrrrrrr}"
+    assert text.splitlines()[2] == r"\begin{tabular}{lrrrrrr}"
     assert len(text.splitlines()) == len(
         latex_table(records(2, 1, shots=(1, 5), episodes=4)).splitlines()
     )
@@ -159,3 +163,42 @@ def test_names_are_no_formulas_and_no_controls_in_csv() -> None:
     ]
     assert first[1].startswith("'=cmd/\\x1b[2J")
     assert not any(cell[:1] in ("=", "+", "@") for cell in (*header, *first))
+
+
+def test_a_latex_table_says_where_it_is_too_wide_for_a_page() -> None:
+    narrow = latex_table(records(1, 1, algorithms=("a",), shots=(5,)))
+    assert "wide at" not in narrow
+    two_columns = latex_table(records(1, 1, algorithms=("a", "b", "c"), shots=(5,)))
+    assert "There it needs table*." in two_columns
+    wide = latex_table(records(1, 1, algorithms=("one", "another", "third"), shots=(1, 5)))
+    assert "into landscape (package pdflscape)" in wide.splitlines()[1]
+
+
+LONG = ("a", "b", "c", "d", "e", "f")
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "shots", "advice"),
+    [
+        (LONG[:5], (1, 5), "Without what stands in brackets it fits landscape"),
+        (LONG[:4], (1, 5, 10), "As a table for each number of shots it fits"),
+        (LONG, (1, 5), "each number of shots and without what stands in brackets it fits portrait"),
+        ([f"{name} of {'s' * 60}" for name in LONG], (5,), ""),
+        ([f"{name} of {'s' * 60}" for name in LONG], (1, 5), ""),
+    ],
+)
+def test_advice_for_a_wide_table_is_one_that_helps(
+    algorithms: tuple[str, ...], shots: tuple[int, ...], advice: str
+) -> None:
+    """The widths are those of the parts: what is called fitting is at most as wide as a page."""
+    comment = latex_table(records(1, 1, algorithms=algorithms, shots=shots)).splitlines()[1]
+    about = re.match(r"% About (\d+) pt wide", comment)
+    assert about is not None
+    assert int(about[1]) > 650
+    percentage = 65000 // int(about[1])
+    assert rf"\resizebox{{\linewidth}}{{!}}{{...}} (package graphicx), to {percentage} %" in comment
+    fits = re.search(r"(Without|As a table).* it fits (portrait|landscape).*: (\d+) pt", comment)
+    assert (fits is None) == (advice == "")
+    if fits is not None:
+        assert advice in comment
+        assert int(fits[3]) <= {"portrait": 469, "landscape": 650}[fits[2]]

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from tests.report.sample import example, labels_example
+from torchcross._kit.pixels import as_pixels, data_uri
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
 from torchcross.report import Curve, Example, Failure, Picture
-from torchcross.report.pixels import as_pixels, data_uri
-from torchcross.targets import Binary, Prediction
+from torchcross.targets import Binary, MultiLabel, Prediction
 from torchcross.task import Task
 
 
@@ -143,3 +143,18 @@ def test_an_address_holds_the_picture() -> None:
         )
     )
     assert large.size == (100, 25)
+
+
+def test_an_image_without_any_known_label_is_no_mistake() -> None:
+    images = torch.zeros(3, 1, 4, 4)
+    episode = Episode(
+        Batch(images, torch.tensor([[0, 1], [1, 0], [1, 1]])),
+        Batch(images, torch.tensor([[-1, -1], [-1, 0], [0, 1]])),
+        Task("findings", MultiLabel(["oedema", "mass"])),
+    )
+    prediction = Prediction(torch.full((3, 2), 0.6), torch.ones(3, 2, dtype=torch.int64))
+    example = Example.of(
+        episode, prediction, target="a/findings", algorithm="x", metric="auroc", score=1.0
+    )
+    assert [picture.truth for picture in example.query] == ["unknown", "none of them", "mass"]
+    assert [picture.is_mistake for picture in example.query] == [False, True, True]

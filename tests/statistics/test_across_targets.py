@@ -19,6 +19,7 @@ from torchcross.errors import InputError
 from torchcross.records import Means, read_means
 from torchcross.statistics import across_targets, critical_difference, friedman, means_of
 from torchcross.statistics.ranks import groups_within, ranks_of
+from torchcross.statistics.signed_ranks import names_of_best
 
 RNG = np.random.RandomState(2)
 nan = math.nan
@@ -244,3 +245,25 @@ def test_a_published_table_is_read(tmp_path):
     found = across_targets(read_means(path, metric="auroc"))
     assert found.friedman.chi2 == pytest.approx(28.141, abs=5e-4)
     assert found.warnings == ("derm is left out: it has no mean of mm-PT, mm-MAML",)
+
+
+def test_a_pair_favours_the_side_of_its_ranks_whichever_side_is_the_better():
+    one = [90.0, *(69.5 - place / 100 for place in range(11))]
+    table = np.column_stack([one, np.full(12, 70.0)])
+    for lower, better in ((False, "b"), (True, "a")):
+        across = across_targets(table, ["a", "b"], lower_is_better=lower)
+        assert across.better_by_test(across.pairs[0]) == better
+        turned = across_targets(table[:, ::-1], ["b", "a"], lower_is_better=lower)
+        assert turned.better_by_test(turned.pairs[0]) == better
+    few = across_targets(table[1:5], ["a", "b"])
+    assert few.better_by_test(few.pairs[0]) == ""
+
+
+def test_the_best_are_several_where_rounding_alone_sets_them_apart():
+    means = {"a": 0.1 + 0.2, "b": 0.3, "c": 0.2, "d": nan}
+    assert names_of_best(means, lower_is_better=False) == ("a", "b")
+    assert names_of_best(means, lower_is_better=True) == ("c",)
+    assert names_of_best({"d": nan}, lower_is_better=True) == ()
+    # The means of scores of 1 and -1 have the rounding of these scores.
+    assert names_of_best({"a": 1e-17, "b": 0.0}, lower_is_better=False) == ("a",)
+    assert names_of_best({"a": 1e-17, "b": 0.0}, lower_is_better=False, size=1.0) == ("a", "b")

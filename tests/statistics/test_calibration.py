@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import brier_score_loss, log_loss
 
 from torchcross.errors import InputError
@@ -183,6 +184,27 @@ def test_the_interval_of_a_brier_score_is_that_of_episode_means():
     costs = np.square(p - np.eye(3)[labels]).sum(1).reshape(20, 20).mean(1)
     expected = mean_interval(costs)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize("kind", ["binary", "multilabel"])
+def test_the_interval_of_a_calibration_error_is_that_of_a_jackknife(kind):
+    """By hand: the error without each episode, pseudo-values, and t around the error itself."""
+    target, episodes = TARGETS[kind], 12
+    p, labels = probabilities_and_labels(target, 240, sharpness=3.0)
+    place = np.repeat(np.arange(episodes), 20)
+    without = [
+        calibration([predictions_of(target, p[rest], labels[rest], episodes - 1)]).ece
+        for rest in (place != each for each in range(episodes))
+    ]
+    whole = predictions_of(target, p, labels, episodes)
+    error, interval = calibration([whole]).ece, calibration_intervals([whole]).ece
+    pseudo = episodes * error - (episodes - 1) * np.array(without)
+    half = stats.t(episodes - 1).isf(0.025) * pseudo.std(ddof=1) / np.sqrt(episodes)
+    assert abs(pseudo.mean() - error) > 0.001, "else no shift is seen"
+    assert error - half > 0
+    assert (interval.low, interval.mean, interval.high) == pytest.approx(
+        (error - half, error, error + half), rel=1e-9
+    )
 
 
 @pytest.mark.slow

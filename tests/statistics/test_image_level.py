@@ -26,7 +26,7 @@ from torchcross.statistics import (
 )
 from torchcross.statistics import overlap as overlap_module
 from torchcross.statistics.image_effects import ImageLaw, image_law
-from torchcross.statistics.overlap import RARE, overlap_of
+from torchcross.statistics.overlap import overlap_of
 
 nan = math.nan
 
@@ -42,7 +42,7 @@ def dense_p(values, draws: Draws, mean: float) -> float:
     numbers, units = draws.episode_numbers, np.arange(len(draws.drawn))
     if draws.subjects is not None:
         units = np.unique(draws.subjects, return_inverse=True)[1]
-    strata = np.where(draws.stratum_images[draws.strata] < RARE, 99, draws.strata)
+    strata = np.where(draws.stratum_images[draws.strata] < 10, 99, draws.strata)
     strata = np.unique(strata, return_inverse=True)[1]
     E = len(numbers)
     counts, totals = np.zeros((E, units.max() + 1)), np.zeros((E, strata.max() + 1))

@@ -108,6 +108,23 @@ def test_where_nothing_varies(method):
 
 
 @pytest.mark.parametrize("method", ["t", "normal", "bca"])
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_values_at_an_end_of_the_scale_have_no_interval(method, end):
+    perfect = mean_interval([end] * 20, method=method, bounds=(0, 1))
+    assert (perfect.mean, perfect.n) == (end, 20)
+    assert math.isnan(perfect.low)
+    assert math.isnan(perfect.high)
+    reason = f"no interval can be estimated: all 20 values are {end:g}, an end of the scale"
+    assert perfect.note == reason
+    seeds = hierarchical_interval([[end] * 8, [end] * 8], bounds=(0, 1))
+    assert math.isnan(seeds.half)
+    assert "all 16 values are" in seeds.note
+    # In the middle of a scale, or without one, equal values hardly vary.
+    assert mean_interval([0.5] * 20, method=method, bounds=(0, 1)).half == 0
+    assert mean_interval([end] * 20, method=method).half == 0
+
+
+@pytest.mark.parametrize("method", ["t", "normal", "bca"])
 @pytest.mark.parametrize("size", [5e-324, 3.8e-234, 1e-160, 1e160, 1e300])
 def test_the_size_of_the_values_does_not_matter(method, size):
     plain, scaled = (mean_interval([0.0, value, value], method=method) for value in (1.0, size))

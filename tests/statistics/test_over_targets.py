@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from torchcross.errors import InputError
+from torchcross.records import Means
+from torchcross.statistics import across_targets
 from torchcross.statistics.intervals import Interval, mean_interval
 from torchcross.statistics.over_targets import interval_over_targets
 
@@ -48,3 +50,33 @@ def test_intervals_of_two_levels_and_none_at_all_are_refused():
         )
     with pytest.raises(InputError, match="one target at least"):
         interval_over_targets([])
+
+
+def across(rows, metric="auroc"):
+    return across_targets(Means(rows, ["a", "b"], metric=metric))
+
+
+def test_two_targets_give_no_interval_of_a_difference():
+    two = across([[0.62, 0.52], [0.80, 0.52]])
+    (pair,) = two.pairs
+    assert pair.difference.mean == pytest.approx(0.19)
+    assert math.isnan(pair.difference.low)
+    assert math.isnan(pair.difference.high)
+    (reason,) = [text for text in two.warnings if "no interval of a difference" in text]
+    assert "over 2 targets" in reason
+    three = across([[0.62, 0.52], [0.80, 0.52], [0.7, 0.6]])
+    assert math.isfinite(three.pairs[0].difference.half)
+    assert not [text for text in three.warnings if "no interval of a difference" in text]
+
+
+def test_an_interval_of_a_difference_stays_within_what_the_metric_can_be():
+    rows = [[1.0, 0.0], [0.1, 0.9], [0.9, 0.2]]
+    (pair,) = across(rows).pairs
+    assert (pair.difference.low, pair.difference.high) == (-1, 1)
+    (kappa,) = across(rows, metric="qwk").pairs
+    assert (kappa.difference.low, kappa.difference.high) == (pytest.approx(-2), pytest.approx(2))
+    # Percentages of a paper, and scores of no known scale, stay as they are.
+    (percent,) = across([[100 * value for value in row] for row in rows]).pairs
+    (open_ended,) = across(rows, metric="").pairs
+    assert open_ended.difference.high == pytest.approx(percent.difference.high / 100)
+    assert open_ended.difference.high > 1

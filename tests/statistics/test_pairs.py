@@ -22,7 +22,8 @@ from torchcross.statistics import (
     seeded_difference,
     wilcoxon,
 )
-from torchcross.statistics.pairs import average_ranks, without_rounding
+from torchcross.statistics.pairs import without_rounding
+from torchcross.statistics.signed_ranks import average_ranks
 
 RNG = np.random.RandomState(1)
 # scipy 1.15 gave its normal approximation another name.
@@ -130,6 +131,14 @@ def test_the_exact_test_is_scipys(n):
     found, theirs = wilcoxon(values), stats.wilcoxon(values, method="exact")
     assert (found.W, found.n, found.zeros, found.method) == (theirs.statistic, n, 0, "exact")
     assert found.p == pytest.approx(theirs.pvalue, rel=1e-12)
+
+
+def test_the_side_is_that_of_the_larger_rank_sum_and_not_of_the_mean():
+    against = [20.0, *(-0.5 - place / 100 for place in range(11))]
+    assert np.mean(against) > 0
+    assert (wilcoxon(against).side, wilcoxon(against).W) == (-1, 12)
+    assert wilcoxon(np.negative(against)).side == 1
+    assert [wilcoxon(values).side for values in ([1.0, -1.0], [0.0, 0.0], [nan])] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(

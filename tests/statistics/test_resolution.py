@@ -130,3 +130,12 @@ def test_who_has_nothing_to_train_needs_no_second_seed():
 def test_a_margin_that_is_none_is_refused(margin):
     with pytest.raises(InputError, match="margin of equivalence"):
         compare({"a": [0.5, 0.6], "b": [0.5, 0.7]}, margin=margin)
+
+
+def test_a_test_that_would_miss_the_whole_scale_finds_no_difference():
+    draw = np.random.default_rng(4)
+    scores = {name: draw.integers(0, 2, 3).astype(float) for name in "abc"}
+    scores["a"], scores["b"] = np.array([0.0, 1.0, 0.9]), np.array([1.0, 0.0, 0.1])
+    result = compare(scores)
+    assert math.inf in [result.detectable(name) for name in result.ties]
+    assert "no difference is detectable" in str(result)

@@ -8,8 +8,8 @@ import torch
 from scipy.stats import norm, t
 
 from torchcross.errors import InputError
-from torchcross.experiment.run.split_scores import split_errors
 from torchcross.statistics import SplitError, auroc_error, bootstrap_errors, split_interval
+from torchcross.statistics.prediction_errors import split_errors
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 
 TARGETS = {

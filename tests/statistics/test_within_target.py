@@ -104,10 +104,10 @@ def test_undefined_values_are_told_with_their_reason():
 
 
 def test_an_algorithm_without_a_value_is_neither_best_nor_tied():
-    found = compare({"a": [nan, nan], "b": [0.5, 0.6]})
-    assert (found.best, found.ties) == ("b", ())
+    found = compare({"a": [nan, nan], "b": [0.5, 0.6], "c": [0.2, 0.1]})
+    assert (found.best, found.ties) == ("b", ("c",))
     assert "a is not compared: it scored none of 2 values" in found.notes
-    assert [row.compared for row in found.rows] == [False, True]
+    assert [row.compared for row in found.rows] == [False, True, True]
     nothing = compare({"a": [nan], "b": [nan]})
     assert (nothing.best, nothing.ties) == ("", ())
     assert "no algorithm scored an episode" in nothing.notes
@@ -121,7 +121,7 @@ def test_one_episode_says_nothing_about_the_difference():
 
 def test_equal_algorithms_tie():
     found = compare({"a": [0.9, 0.8], "b": [0.9, 0.8]})
-    assert (found.best, found.ties) == ("a", ("b",))
+    assert (found.best, found.also_best, found.ties) == ("a", ("b",), ("b",))
     assert found.pairs[0].p == 1
 
 

@@ -45,7 +45,7 @@ def test_copies_are_equal(target: Target):
         assert twin.head == target.head
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_targets_cross_processes():
     """With another hash seed, so that nothing may depend on `hash` of a string."""
     made = subprocess.run(

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from torchcross._kit.content_hash import damage_error, split_hash_line, with_hash_line
 from torchcross._kit.user_files import read_user_file
 from torchcross._kit.whole_files import write_whole
@@ -99,7 +101,29 @@ def _read_csv(path: Path, content: bytes, advice: str) -> tuple[Records, bool]:
         raise ReadError(
             f"{path}:{line} is not UTF-8; write the file again, or convert it"
         ) from error
-    return Records.of(_csv_rows(path, text)), has_hash
+    table = _csv_table(text)
+    # Row by row, an error can name its line.
+    return table if table is not None else Records.of(_csv_rows(path, text)), has_hash
+
+
+def _csv_table(text: str) -> Records | None:
+    """The table by columns, which is ten times as fast as by rows; None where anything is wrong."""
+    try:
+        header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        if sorted(header) != sorted(FIELDS) or not rows:
+            return None
+        columns: dict[str, Any] = dict(zip(header, zip(*rows, strict=True), strict=True))
+        for name in INTEGERS:
+            numbers = {cell: _whole_number(name, cell) for cell in set(columns[name])}
+            columns[name] = [numbers[cell] for cell in columns[name]]
+            if name != SHOTS:
+                columns[name] = np.array(columns[name], dtype=np.int64)
+        if not all(map(_FLOAT.fullmatch, columns["value"])):
+            return None
+        columns["value"] = np.array(list(map(float, columns["value"])), dtype=np.float64)
+        return Records(columns)
+    except (csv.Error, InputError, ValueError, OverflowError):
+        return None
 
 
 def _csv_rows(path: Path, text: str) -> Iterator[EpisodeRecord]:
@@ -129,15 +153,19 @@ def _places_of_fields(path: Path, header: list[str]) -> list[int]:
 def _record(row: list[str]) -> EpisodeRecord:
     cells: dict[str, Any] = dict(zip(FIELDS, row, strict=True))
     for name in INTEGERS:
-        if name == SHOTS and cells[name] == ALL:
-            continue
-        if not _DIGITS.fullmatch(cells[name]):
-            raise InputError(f"{name} is {cells[name]!r}, not a whole number")
-        cells[name] = int(cells[name])
+        cells[name] = _whole_number(name, cells[name])
     if not _FLOAT.fullmatch(cells["value"]):
         raise InputError(f"value is {cells['value']!r}, not a finite number or nan")
     cells["value"] = float(cells["value"])
     return EpisodeRecord(**cells)
+
+
+def _whole_number(name: str, cell: str) -> int | str:
+    if name == SHOTS and cell == ALL:
+        return cell
+    if not _DIGITS.fullmatch(cell):
+        raise InputError(f"{name} is {cell!r}, not a whole number")
+    return int(cell)
 
 
 # -- Parquet ---------------------------------------------------------------------------------------

@@ -21,12 +21,13 @@ from torchcross._kit.user_files import check_regular
 from torchcross.errors import InputError, ReadError
 from torchcross.records.predictions import Predictions
 from torchcross.targets import Target
+from torchcross.targets.added import TARGETS
 from torchcross.task import Task
 
-FORMAT, VERSION = "torchcross-predictions", 1
+FORMAT, VERSION, VERSION_WITH_SETS = "torchcross-predictions", 1, 2
 _ADVICE = "write the file again, or put it back from a copy"
 _INTEGERS = ("episodes", "sizes", "images", "labels", "decisions")
-_SUBJECTS = "subjects"
+_SUBJECTS, _SETS, _SETS_ABSENT = "subjects", "sets", "sets_absent"
 _TENSORS = {*_INTEGERS, "log_odds"}
 _RECORD: Mapping[str, type] = {
     "source": str,
@@ -48,12 +49,12 @@ def write_predictions(predictions: Predictions, path: Path) -> Path:
     """Write predictions under `path`, whole or not at all."""
     if path.suffix.lower() != ".safetensors":
         raise InputError(f"{path} has an unknown ending; give a name that ends in .safetensors")
-    names = [*_INTEGERS, *([] if predictions.subjects is None else [_SUBJECTS])]
-    tensors = {name: _compact(getattr(predictions, name)) for name in names}
+    optional = [name for name in (_SUBJECTS, _SETS) if getattr(predictions, name) is not None]
+    tensors = {name: _compact(getattr(predictions, name)) for name in (*_INTEGERS, *optional)}
     tensors["log_odds"] = torch.from_numpy(np.array(predictions.log_odds))
     task = predictions.task
     record = {
-        "version": VERSION,
+        "version": VERSION if predictions.sets is None else VERSION_WITH_SETS,
         **{name: getattr(predictions, name) for name in _RECORD},
         "task": {
             "name": task.name,
@@ -63,6 +64,8 @@ def write_predictions(predictions: Predictions, path: Path) -> Path:
             "values": list(task.target.values),
         },
     }
+    if predictions.sets_absent:
+        record[_SETS_ABSENT] = predictions.sets_absent
     text = json.dumps(record, sort_keys=True)
     tensor_files.write(path, tensors, {FORMAT: text})
     return path
@@ -95,13 +98,14 @@ def read_hashed_predictions(
         raise damage_error(path, advice, lost=True)
     record = _record_of(path, metadata)
     names = set(tensors)
-    if names - {_SUBJECTS} != _TENSORS:
+    if names - {_SUBJECTS, _SETS} != _TENSORS:
         raise ReadError(
             f"{path} holds the tensors {sorted(names)}; a file of predictions has"
             f" {sorted(_TENSORS)}; {advice}"
         )
     try:
         fields: dict[str, Any] = {name: record[name] for name in _RECORD}
+        fields[_SETS_ABSENT] = record.get(_SETS_ABSENT, "")
         fields |= {name: tensor.numpy() for name, tensor in tensors.items()}
         return Predictions(task=_task_of(record["task"]), **fields), has_hash
     except (InputError, TypeError, RuntimeError) as error:
@@ -127,10 +131,10 @@ def _record_of(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ReadError(f"{path}: its record is no JSON ({error}); {_ADVICE}") from error
     version = record.get("version") if isinstance(record, dict) else None
-    if version != VERSION:
+    if version not in (VERSION, VERSION_WITH_SETS):
         raise ReadError(
-            f"{path} is of format version {version!r}, and this version of torchcross reads version"
-            f" {VERSION}; update torchcross to read it"
+            f"{path} is of format version {version!r}, and this version of torchcross reads those"
+            f" up to {VERSION_WITH_SETS}; update torchcross to read it"
         )
     parts = ((record, {**_RECORD, "task": dict}), (record.get("task") or {}, _TASK))
     for place, fields in parts:
@@ -141,10 +145,13 @@ def _record_of(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 def _task_of(values: Mapping[str, Any]) -> Task:
     kinds = {kind.kind: kind for kind in _kinds_of_targets(Target)}
+    if values["kind"] not in kinds and values["kind"] in TARGETS:
+        # Of an installed package that nobody has imported yet.
+        kinds[values["kind"]] = TARGETS[values["kind"]]
     if values["kind"] not in kinds:
         raise InputError(
             f"its target is of the type {values['kind']!r}, and there are {sorted(kinds)}; import"
-            " the package that defines it"
+            " the package that defines it, or give its plugin file (--plugin)"
         )
     classes: Any = values["classes"]
     # A label value for each class where there is one; otherwise a class's place is its value.

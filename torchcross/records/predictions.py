@@ -38,6 +38,15 @@ class EpisodePredictions:
     log_odds   of each class, grade or label (N, C); binary: of both classes
     decisions  what the algorithm answers, in the form of labels
     subjects   an anonymous number of each image's subject; None where subjects are not known
+
+    >>> from torchcross.records import EpisodePredictions
+    >>> images, labels, decisions = np.array([4, 7]), np.array([1, 0]), np.array([1, 1])
+    >>> log_odds = np.array([[-2.0, 2.0], [-1.0, 1.0]])
+    >>> episode = EpisodePredictions(0, images, labels, log_odds, decisions)
+    >>> episode.images[episode.decisions != episode.labels]  # those that it got wrong
+    array([7])
+    >>> episode.prediction.probabilities[0].round(decimals=2)
+    tensor([0.1200, 0.8800], dtype=torch.float64)
     """
 
     episode: int
@@ -71,6 +80,10 @@ class Predictions(Sequence[EpisodePredictions]):
                predictions, and is not among them
     sizes      how many query images each of them has (E,)
 
+    sets       prediction sets: whether each class (multi-label: "absent" and "present" of each
+               label) is in the set of each row; None where there are none
+    sets_absent  why there are none where some were asked for, or ""
+
     `images`, `labels`, `log_odds`, `decisions` and `subjects` are those of `EpisodePredictions` for
     all episodes, one below the other.
     """
@@ -84,6 +97,8 @@ class Predictions(Sequence[EpisodePredictions]):
         "labels",
         "log_odds",
         "seed",
+        "sets",
+        "sets_absent",
         "shots",
         "sizes",
         "source",
@@ -108,8 +123,13 @@ class Predictions(Sequence[EpisodePredictions]):
         decisions: Any,
         subjects: Any = None,
         split: str = "all",
+        sets: Any = None,
+        sets_absent: str = "",
     ) -> None:
-        for name, text in (("source", source), ("algorithm", algorithm), ("split", split)):
+        texts = {"source": source, "algorithm": algorithm, "split": split}
+        if sets_absent != "":
+            texts["sets_absent"] = sets_absent
+        for name, text in texts.items():
             if problem := text_problem(name, text):
                 raise InputError(f"Predictions: {problem}")
         self.source, self.task, self.split = source, task, split
@@ -133,6 +153,9 @@ class Predictions(Sequence[EpisodePredictions]):
         self.decisions = _numbers("decisions", decisions, answers, 0, highest)
         self.log_odds = _log_odds(log_odds, (rows, target.num_classes))
         self.subjects = None if subjects is None else _numbers("subjects", subjects, (rows,))
+        members = (*answers, len(target.values))
+        self.sets = None if sets is None else _checked_sets(sets, members)
+        self.sets_absent = sets_absent
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -237,6 +260,13 @@ def _numbers(
             f" to {highest}"
         )
     return read_only(array.astype(np.int64))
+
+
+def _checked_sets(values: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A read-only copy of bools, or of 0 and 1."""
+    array = np.asarray(values)
+    numbers = array.astype(np.int8) if array.dtype == bool else array
+    return read_only(_numbers("sets", numbers, shape, 0, 1).astype(bool))
 
 
 def _log_odds(values: Any, shape: tuple[int, int]) -> NDArray[np.floating[Any]]:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torchcross._kit.argument_checks import repeated_names
 from torchcross._kit.arrays import read_only
 from torchcross._kit.spreadsheet_cells import text_of_cell
-from torchcross._kit.user_files import read_user_file
+from torchcross._kit.user_files import read_user_text
 from torchcross.errors import InputError, ReadError
 from torchcross.records.notebook_tables import html_table
 
@@ -90,9 +90,23 @@ def read_means(path: str | Path, *, metric: str = "") -> Means:
     targets stand in the second one, and an empty domain is that of the row above. A row that
     averages the others is refused: it is no target. An apostrophe before =, +, - or @ at the start
     of a name, which our own tables have, is left out.
+
+    >>> import csv
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from torchcross.records import read_means
+    >>> rows = [["target", "ridge", "ncm"], ["oct", 88.1, 84.0], ["derm", 71.3, ""]]
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "table4.csv")
+    ...     with path.open("w", newline="") as file:
+    ...         csv.writer(file).writerows(rows)
+    ...     means = read_means(path, metric="auroc")
+    ...
+    >>> means.algorithms, means.targets, means.values[0]
+    (('ridge', 'ncm'), ('oct', 'derm'), array([88.1, 84. ]))
     """
     path = Path(path)
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""))
+    reader = csv.reader(io.StringIO(read_user_text(path), newline=""))
     header = [text_of_cell(name.strip()) for name in next(reader, [])]
     has_domains = [name.lower() for name in header[:1]] == ["domain"]
     first = 2 if has_domains else 1
@@ -124,17 +138,6 @@ def read_means(path: str | Path, *, metric: str = "") -> Means:
     if not table:
         raise ReadError(f"{path} has no row of means; give a header and one row per target")
     return Means(table, header[first:], targets, domains=domains[1:], metric=metric)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return read_user_file(path).decode("utf-8-sig")
-    except OSError as error:
-        raise ReadError(
-            f"{path} cannot be read ({error.strerror or error}); give the path of a file"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ReadError(f"{path} is not UTF-8; convert it") from error
 
 
 def _mean(line: str, text: str) -> float:

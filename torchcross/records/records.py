@@ -88,6 +88,12 @@ class Records:
 
     table = Records.of(records)
     table.where(target="oct/disease class", shots=[1, 5]).columns["value"]
+
+    >>> from torchcross.records import EpisodeRecord, Records
+    >>> row = EpisodeRecord("first", "ink/shape", "ink", "protonet", 5, 0, 0, "auroc", 0.9)
+    >>> records = Records.of([row])
+    >>> len(records)
+    1
     """
 
     __slots__ = ("_columns",)
@@ -284,8 +290,19 @@ def _array(name: str, values: Any) -> NDArray[Any]:
     return np.array(values, dtype=np.int64 if name in INTEGERS else np.float64)
 
 
+def _is_numbers(name: str, values: Any) -> bool:
+    """Whether they are an array that a column can be, for which one look at all is enough."""
+    if not isinstance(values, np.ndarray) or values.ndim != 1 or not values.size:
+        return False
+    if name in INTEGERS:
+        return values.dtype == np.int64 and int(values.min()) >= 0
+    return name not in TEXTS and values.dtype == np.float64 and not np.isinf(values).any()
+
+
 def _checked_column(name: str, values: Any) -> NDArray[Any]:
     """A read-only copy."""
+    if _is_numbers(name, values):
+        return read_only(values.copy())
     cells = values.tolist() if isinstance(values, np.ndarray) else list(values)
     if name in INTEGERS:
         cells = [_checked_integer(name, cell) for cell in cells]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from torchcross.report.by_class import ImageResults, class_values_csv, confusions_csv
-from torchcross.report.headline_html import html_table
+from torchcross.report.html import TableCell, TableColumn
 from torchcross.report.inputs import Curve, Example, Failure, PageTable, Picture
+from torchcross.report.notebook_table import html_table
 from torchcross.report.page import write_report
 from torchcross.report.tables import csv_table, latex_table, markdown_table
 
@@ -15,6 +16,8 @@ __all__ = [
     "ImageResults",
     "PageTable",
     "Picture",
+    "TableCell",
+    "TableColumn",
     "class_values_csv",
     "confusions_csv",
     "csv_table",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import isfinite
 
+from torchcross._kit.counts import count_text
 from torchcross.report.html import TableCell, TableColumn, note, warning
 from torchcross.report.markup import Markup, element, join
-from torchcross.report.numbers import Notation, shots_title
+from torchcross.report.numbers import Notation, p_text, shots_title
 from torchcross.report.pair_tables import pair_table
 from torchcross.report.rank_diagram import rank_diagram
 from torchcross.report.summary import Summary
@@ -35,15 +36,61 @@ def _across_parts(across: Across, notation: Notation, series: Series) -> list[Ma
         parts.append(element("p", _friedman_text(across)))
     if across.diagram:
         parts += _diagram(across, series)
+        parts += map(note, _disagreements(across))
+    parts += map(note, _against_means(across))
     return [*parts, *_pairs(across, notation)]
+
+
+def _against_means(across: Across) -> Iterator[str]:
+    """Where Wilcoxon's test separates a pair in favour of the one with the worse mean."""
+    texts = []
+    for pair in across.pairs:
+        better = across.better_by_test(pair)
+        if better and pair.difference.mean * pair.wilcoxon.side < 0:
+            worse = pair.second if better == pair.first else pair.first
+            texts.append(f"{better} over {worse} (p {p_text(pair.p)})")
+    if texts:
+        yield (
+            f"Wilcoxon's test favours algorithms with the worse mean: {'; '.join(texts)}. It ranks"
+            " the differences over targets, and a few large ones decide a mean."
+        )
+
+
+def _disagreements(across: Across) -> Iterator[str]:
+    """Where Nemenyi's test and Wilcoxon's with Holm's correction say different things, and why."""
+    ranks = dict(zip(across.algorithms, across.ranks, strict=True))
+    by_answer: dict[bool, list[str]] = {True: [], False: []}
+    for pair in across.pairs:
+        gap = abs(ranks[pair.first] - ranks[pair.second])
+        of_ranks = across.ranks_differ and gap > across.cd
+        of_values = pair.p <= 1 - across.level
+        if isfinite(pair.p) and of_ranks != of_values:
+            text = f"{pair.first} and {pair.second} (p {p_text(pair.p)}, ranks {gap:.2f} apart)"
+            by_answer[of_values].append(text)
+    if by_answer[True]:
+        yield (
+            "Wilcoxon's test with Holm's correction separates pairs that Nemenyi's test does not:"
+            f" {'; '.join(by_answer[True])}. Wilcoxon's test reads how far two algorithms are apart"
+            " on each target; Nemenyi's reads their ranks among all algorithms, and corrects for"
+            f" all pairs at once: ranks must be {across.cd:.2f} apart. Marks of means follow the"
+            " first, the diagram and marks of ranks the second."
+        )
+    if by_answer[False]:
+        yield (
+            "Nemenyi's test separates pairs that Wilcoxon's with Holm's correction does not:"
+            f" {'; '.join(by_answer[False])}. Their ranks differ among all algorithms, but their"
+            " own differences over targets are too few or too uneven for the corrected p. Marks of"
+            " means follow Wilcoxon's test, the diagram and marks of ranks Nemenyi's."
+        )
 
 
 def _friedman_text(across: Across) -> str:
     test, untied = across.friedman, across.untied
+    targets = count_text(len(across.targets), "targets")
     return (
-        f"{len(across.targets)} targets. Friedman's χ² {test.chi2:.2f} (p {_p(test.p)}; without"
-        f" correction for ties {untied.chi2:.2f}), Iman–Davenport F {_f(test.F)} (p"
-        f" {_p(test.F_p)}; {_f(untied.F)}). Nemenyi's critical difference of mean ranks is"
+        f"{targets}. Friedman's χ² {test.chi2:.2f} (p {p_text(test.p)};"
+        f" without correction for ties {untied.chi2:.2f}), Iman–Davenport F {_f(test.F)} (p"
+        f" {p_text(test.F_p)}; {_f(untied.F)}). Nemenyi's critical difference of mean ranks is"
         f" {across.cd:.2f}."
     )
 
@@ -65,7 +112,7 @@ def _diagram(across: Across, series: Series) -> list[Markup]:
     if not across.ranks_differ:
         legend = (
             "The diagram is grey, since Friedman's test finds no difference between the mean ranks"
-            f" (p {_p(across.friedman.F_p)}): no distance in it may be read as a difference."
+            f" (p {p_text(across.friedman.F_p)}): no distance in it may be read as a difference."
         )
     return [diagram, element("p", legend, class_="legend")]
 
@@ -103,8 +150,8 @@ def _pair_row(pair: TargetPair, notation: Notation) -> list[TableCell | str]:
         f"{pair.first} − {pair.second}",
         *(_signed_cell(bound * notation.factor) for bound in bounds),
         _number_cell(test.W, f"{test.W:g}"),
-        _number_cell(test.p, _p(test.p)),
-        _number_cell(pair.p, _p(pair.p)),
+        _number_cell(test.p, p_text(test.p)),
+        _number_cell(pair.p, p_text(pair.p)),
     ]
     if equivalence is not None:
         shares = (equivalence.above, equivalence.within, equivalence.below)
@@ -113,17 +160,11 @@ def _pair_row(pair: TargetPair, notation: Notation) -> list[TableCell | str]:
 
 
 def _signed_cell(value: float) -> TableCell:
-    return _number_cell(value, f"{value:+.2f}".replace("-", "\N{MINUS SIGN}"))
+    return _number_cell(value, f"{value:+z.2f}".replace("-", "\N{MINUS SIGN}"))
 
 
 def _number_cell(value: float, text: str) -> TableCell:
     return TableCell(text if isfinite(value) else "—", value)
-
-
-def _p(value: float) -> str:
-    if not isfinite(value):
-        return "—"
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
 
 
 def _f(value: float) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 
+from torchcross.report.mean_intervals import mean_interval_of
 from torchcross.report.summary import Summary
 from torchcross.statistics import Across, Interval, lower_is_better
-from torchcross.statistics.over_targets import interval_over_targets
+from torchcross.statistics.signed_ranks import names_of_best
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class BackboneRow:
 class AxisCell:
     """A row at one number of shots, over the targets that every row was scored on.
 
-    `is_tied`: Wilcoxon's test over targets does not separate it from the best, after Holm's
+    `is_tied`: Wilcoxon's test over targets does not find it worse than the best, after Holm's
     correction. Of `targets` targets, it is the best or tied with the best on `leads`.
     """
 
@@ -53,10 +53,11 @@ def axis_cells(summary: Summary, shots: int) -> dict[str, AxisCell]:
     intervals = {
         name: interval
         for name in summary.algorithms
-        if (interval := _mean_interval(summary, name, shots)) is not None
+        if (interval := mean_interval_of(summary, name, shots)) is not None
     }
     compared = {name: each for name, each in intervals.items() if name not in summary.ceilings}
-    best = _best_of(compared, summary.metric)
+    means = {name: each.mean for name, each in compared.items()}
+    best = names_of_best(means, lower_is_better=lower_is_better(summary.metric))
     across = summary.across.get(shots)
     cells = {}
     for name, interval in intervals.items():
@@ -64,42 +65,22 @@ def axis_cells(summary: Summary, shots: int) -> dict[str, AxisCell]:
         own = [summary.cells[place] for place in places if place in summary.cells]
         cells[name] = AxisCell(
             interval,
-            name == best,
-            name in compared and best != "" and _is_tied(across, name, best),
+            name in best,
+            name in compared and name not in best and _is_tied(across, name, best),
             sum(cell.is_best or cell.is_tied for cell in own),
             len(own),
         )
     return cells
 
 
-def _best_of(intervals: dict[str, Interval], metric: str) -> str:
-    """The name of the best mean; empty where there is none."""
-    known = {name: each.mean for name, each in intervals.items() if isfinite(each.mean)}
-    if not known:
-        return ""
-    best = min if lower_is_better(metric) else max
-    return best(known, key=lambda name: known[name])
-
-
-def _mean_interval(summary: Summary, name: str, shots: int) -> Interval | None:
-    """Over the targets that are compared across rows; None where the row has no cell there."""
-    across = summary.across.get(shots)
-    if across is not None and (name not in across.algorithms or across.not_averaged):
-        return None
-    targets = across.targets if across is not None else [each.name for each in summary.targets]
-    cells = [summary.cells.get((target, name, shots)) for target in targets]
-    intervals = [cell.interval for cell in cells if cell is not None]
-    if not intervals or len(intervals) < len(targets):
-        return None
-    return interval_over_targets(intervals)
-
-
-def _is_tied(across: Across | None, name: str, best: str) -> bool:
-    if across is None or name == best:
+def _is_tied(across: Across | None, name: str, best: Sequence[str]) -> bool:
+    """Whether a pair with one of the best ones is not separated in favour of that one."""
+    if across is None:
         return False
     return any(
-        {pair.first, pair.second} == {name, best} and not pair.p <= 1 - across.level
+        {pair.first, pair.second} == {name, first} and across.better_by_test(pair) != first
         for pair in across.pairs
+        for first in best
     )
 
 

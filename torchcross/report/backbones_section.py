@@ -60,7 +60,7 @@ def _legend(summary: Summary) -> str:
         f"Mean of the targets ± half of its {100 * summary.level:g} % interval for these targets:"
         " it says nothing of other targets, and takes scores of different targets to be"
         " independent. Bold: the best at its number of shots.",
-        f"{TIE}: Wilcoxon's test over targets does not separate it from the best, corrected by"
+        f"{TIE}: Wilcoxon's test over targets does not find it worse than the best, corrected by"
         " Holm's method over all pairs of rows at these shots.",
         "(n of m): on n of m targets the row is the best, or is tied with the best there.",
     ]
@@ -218,7 +218,7 @@ def _curves(summary: Summary, rows: Sequence[BackboneRow], cells: Cells) -> Iter
     for of_lines, of_plots in (("backbone", "head"), ("head", "backbone")):
         yield element("h3", f"{of_lines.capitalize()}s, for each {of_plots}")
         yield series_keys(list(_series(rows, of_lines).items()))
-        plots = _plots(summary, rows, points, of_lines)
+        plots = _plots(summary, rows, points, of_lines, summary.targets)
         yield element("div", *plots, class_="many")
 
 
@@ -230,7 +230,8 @@ def _curves_on(
     if not _has_curve(points):
         return []
     keys = series_keys(list(_series(rows, "backbone").items()))
-    return [keys, element("div", *_plots(summary, rows, points, "backbone"), class_="many")]
+    plots = _plots(summary, rows, points, "backbone", [target])
+    return [keys, element("div", *plots, class_="many")]
 
 
 def _has_curve(points: Mapping[str, Sequence[ShotsPoint]]) -> bool:
@@ -253,8 +254,10 @@ def _plots(
     rows: Sequence[BackboneRow],
     points: Mapping[str, Sequence[ShotsPoint]],
     of_lines: str,
+    targets: Sequence[TargetTask],
 ) -> Iterator[Markup]:
     """One plot for each head with a line for each backbone, or the other way round."""
+    chance = summary.chance_on([target.name for target in targets]) * summary.notation.factor
     of_plots = "head" if of_lines == "backbone" else "backbone"
     series = _series(rows, of_lines)
     for title in _series(rows, of_plots):
@@ -265,7 +268,7 @@ def _plots(
         ]
         # All labels alone, a level line, make no curve.
         if any(point.shots != ALL_SHOTS for _, _, line in lines for point in line):
-            yield shots_plot(title, summary.notation.title, lines)
+            yield shots_plot(title, summary.notation.title, lines, chance)
 
 
 def _mean_points(summary: Summary, name: str, cells: Cells) -> list[ShotsPoint]:

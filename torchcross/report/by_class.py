@@ -14,13 +14,14 @@ from torchcross.report.html import (
     TableCell,
     TableColumn,
     data_link,
+    explanation,
     note,
     scroll_box,
     sortable_table,
 )
 from torchcross.report.markup import Markup, element, join
 from torchcross.report.numbers import shots_title
-from torchcross.statistics import ClassValue, Confusion
+from torchcross.statistics import ClassValue, Confusion, SetValues
 from torchcross.statistics.by_class import FEWEST_IMAGES
 from torchcross.statistics.image_shares import (
     AUROC,
@@ -37,8 +38,9 @@ _REFUSED = "too few"
 class ImageResults:
     """What predictions of single images say of a run: by class, by subgroup, and confusions.
 
-    `specificity` is the fixed one of the values, `calibrations` say whether probabilities mean what
-    they say. `absent` says why there are none.
+    `specificity` is the one at which `sensitivity_at_specificity` was taken. `calibrations` say
+    whether probabilities mean what they say, `sets` how often prediction sets have the truth.
+    `absent` says why there are no results.
     """
 
     values: Sequence[ClassValue] = ()
@@ -46,6 +48,7 @@ class ImageResults:
     specificity: float = 0.9
     absent: str = ""
     calibrations: Sequence[CalibrationResult] = ()
+    sets: Sequence[SetValues] = ()
 
 
 # -- the section -----------------------------------------------------------------------------------
@@ -76,7 +79,7 @@ def by_class_section(results: ImageResults) -> Markup:
             ("confusion matrices", confusions_csv(results.confusions), "confusion.csv"),
         )
     ]
-    downloads = element("p", "As CSV: ", join(links, ", "), ".", class_="soft")
+    downloads = element("p", "As CSV: ", join(links, ", "), ".", class_="soft download")
     return join([caution, _legend(results.specificity), *folds, downloads])
 
 
@@ -114,11 +117,7 @@ def _legend(specificity: float) -> Markup:
             " subjects they are; over all episodes."
         ),
     }
-    pairs = []
-    for name, text in entries.items():
-        pairs += [element("dt", name), element("dd", text)]
-    heading = element("summary", "What the columns mean")
-    return element("details", heading, element("dl", *pairs, class_="choices"))
+    return explanation("What the columns mean", entries)
 
 
 def _tables(values: Sequence[ClassValue], specificity: float) -> list[Markup]:
@@ -239,7 +238,7 @@ def _by(values: Iterable[ClassValue], *names: str) -> dict[tuple[Any, ...], list
 
 
 def class_values_csv(values: Iterable[ClassValue]) -> str:
-    """One line for each measure of each class, with every digit; an empty value is refused."""
+    """One line for each measure of each class, with every digit; one that was refused is empty."""
     rows = []
     for value in values:
         interval = value.interval

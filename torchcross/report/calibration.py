@@ -9,11 +9,13 @@ from typing import Final
 
 import numpy as np
 
+from torchcross.records.shots import shots_word
 from torchcross.report.csv_text import csv_number, csv_text
 from torchcross.report.html import (
     TableCell,
     TableColumn,
     data_link,
+    explanation,
     note,
     series_keys,
     sortable_table,
@@ -24,14 +26,19 @@ from torchcross.report.reliability_plot import reliability_plot
 from torchcross.report.text_escapes import latex_text, markdown_text
 from torchcross.statistics import Calibration, CalibrationIntervals, Interval
 
-_MEASURES: Final = {"brier": "Brier score", "nll": "log-likelihood", "ece": "calibration error"}
+_MEASURES: Final = {
+    "brier": "Brier score",
+    "nll": "negative log-likelihood",
+    "ece": "calibration error",
+}
 _LEGEND: Final = {
     "Brier score": (
         "the mean squared error of the probabilities: of two classes that of the second one, of"
         " more classes the sum over them, of labels the mean over all."
     ),
-    "log-likelihood": (
-        "the negative log-likelihood of the true class, or of each label, in nats, per image."
+    "negative log-likelihood": (
+        "minus the logarithm of the probability of the true class, or of each label's own answer,"
+        " in nats: the mean over images, or over labels of images."
     ),
     "calibration error": (
         "for each class, predictions are put into {bins} bins of equal width by its probability;"
@@ -90,22 +97,17 @@ def calibration_section(results: Sequence[CalibrationResult], absent: str) -> Ma
             ("LaTeX", calibration_latex(results), "calibration.tex", "application/x-tex"),
         )
     ]
-    downloads = element("p", "Take away: ", join(links, ", "), ".", class_="soft")
+    downloads = element("p", "Take away: ", join(links, ", "), ".", class_="soft download")
     caution = note(
-        "All of them are 0 for perfect probabilities, and lower is better. Where queries have as"
-        " many images of each class, they are numbers of a balanced world. Algorithms are not"
-        " compared here."
+        "Lower is better. All of them are 0 for a predictor that is sure and right; of one that is"
+        " rightly unsure only the calibration error is near 0 (a fair coin has a Brier score of"
+        " 0.25). Where queries have as many images of each class, they are numbers of a balanced"
+        " world. Algorithms are not compared here."
     )
     bins = results[0].calibration.reliability.counts.shape[1]
-    return join([caution, _legend(bins), *folds, downloads])
-
-
-def _legend(bins: int) -> Markup:
-    pairs = []
-    for name, text in _LEGEND.items():
-        pairs += [element("dt", name), element("dd", text.format(bins=bins))]
-    heading = element("summary", "What the columns mean")
-    return element("details", heading, element("dl", *pairs, class_="choices"))
+    meanings = {name: text.format(bins=bins) for name, text in _LEGEND.items()}
+    legend = explanation("What the columns mean", meanings)
+    return join([caution, legend, *folds, downloads])
 
 
 def _table(results: Sequence[CalibrationResult]) -> Markup:
@@ -152,7 +154,18 @@ def calibration_csv(results: Iterable[CalibrationResult]) -> str:
         for name, value in each.values.items():
             numbers = [csv_number(end) for end in (value.mean, value.low, value.high)]
             kind = (value.over, value.method, value.level, value.n)
-            rows.append([target, each.algorithm, shots, name, *numbers, *kind, *about, value.note])
+            rows.append(
+                [
+                    target,
+                    each.algorithm,
+                    shots_word(shots),
+                    name,
+                    *numbers,
+                    *kind,
+                    *about,
+                    value.note,
+                ]
+            )
     return csv_text(head.split(), rows)
 
 
@@ -166,7 +179,7 @@ def reliability_csv(results: Iterable[CalibrationResult]) -> str:
             ends = [float(edge) for edge in bins.edges[at : at + 2]]
             numbers = float(bins.mean[place, at]), float(bins.share[place, at])
             target, shots = each.place
-            of_bin = (target, each.algorithm, shots, names[place], *ends)
+            of_bin = (target, each.algorithm, shots_word(shots), names[place], *ends)
             rows.append([*of_bin, int(bins.counts[place, at]), *numbers])
     return csv_text(head.split(), rows)
 

@@ -24,7 +24,8 @@ class SummaryCell:
     algorithm of the row scored, NaN where that is the same. Where `is_compared` is False, the
     algorithm shares too few episodes with the others, and the mean is over its own ones.
     `detectable` and `is_equivalent` belong to a tie. `one_training`: the marks are of one training
-    each. `partial` values are averages that left out classes.
+    each. `partial` values are averages that left out classes. `some_missing`: other algorithms of
+    the table have no rows of this target.
     """
 
     interval: Interval
@@ -39,6 +40,7 @@ class SummaryCell:
     equivalence_p: float = nan
     is_equivalent: bool = False
     one_training: bool = False
+    some_missing: bool = False
 
     @property
     def bounds(self) -> tuple[float, float, float]:
@@ -70,18 +72,20 @@ def cells_of(
 
 
 def _cell(one: Comparison, row: ComparisonRow, values: Sequence[float]) -> SummaryCell:
-    name, pair = row.algorithm, one.pair_with_best(row.algorithm)
+    name, leads = row.algorithm, row.algorithm in one.leaders
+    # Of several that lead, none is a tie of the others.
+    reach, p = (nan, nan) if leads else (one.detectable(name), one.equivalence_p(name))
     return SummaryCell(
         row.interval,
-        is_best=name == one.best,
-        is_tied=name in one.ties,
+        is_best=leads,
+        is_tied=name in one.ties and not leads,
         is_compared=row.compared,
         values=values,
         failed=row.failed,
         common=row.other_common_mean,
         partial=row.partial,
-        detectable=one.detectable(name),
-        equivalence_p=nan if pair is None else pair.equivalence_p,
-        is_equivalent=name in one.equivalent,
+        detectable=reach,
+        equivalence_p=p,
+        is_equivalent=name in one.equivalent and not leads,
         one_training=one.one_training,
     )

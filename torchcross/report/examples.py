@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import isfinite
 
+from torchcross._kit.pixels import data_uri
 from torchcross.report.html import series_key
 from torchcross.report.inputs import Example, Picture
 from torchcross.report.markup import Markup, element
 from torchcross.report.numbers import notation_of, shots_title
-from torchcross.report.pixels import data_uri
 
 _SIDE = 112
 _TINY = 64
@@ -40,10 +40,25 @@ def _episode(examples: Sequence[Example], series: Mapping[str, int], is_open: bo
     return element(
         "details",
         element("summary", ", ".join(parts), element("span", f" {algorithms}", class_="soft")),
-        _pictures("Support, which all algorithms learned from", first.support, _MOST_SUPPORT),
+        _support(first.support),
         *(_answers(example, series.get(example.algorithm, len(series))) for example in examples),
         open=is_open,
     )
+
+
+def _support(pictures: Sequence[Picture]) -> Markup:
+    """At most a screen of the support; every class has its first pictures there."""
+    by_class: dict[str, list[Picture]] = {}
+    for picture in pictures:
+        by_class.setdefault(picture.truth, []).append(picture)
+    each = max(1, _MOST_SUPPORT // max(len(by_class), 1))
+    shown = [picture for own in by_class.values() for picture in own[:each]]
+    items = [_item(picture) for picture in shown]
+    if more := len(pictures) - len(shown):
+        items.append(element("li", f"and {more} more", class_="soft"))
+    title = f"Support, which all algorithms learned from: {len(by_class)} kinds of labels"
+    heading = element("p", title, class_="shelf")
+    return element("div", heading, element("ul", *items, class_="pictures"))
 
 
 def _answers(example: Example, series: int) -> Markup:
@@ -58,7 +73,8 @@ def _answers(example: Example, series: int) -> Markup:
         title = "The worst mistakes: least probability of the truth first"
         parts.append(_pictures(title, mistakes, _MOST_WORST))
     heading = element("summary", f"The whole query, {len(example.query)} samples")
-    parts.append(element("details", heading, _picture_list(example.query, _MOST_QUERY)))
+    query = _picture_list(example.query, _MOST_QUERY)
+    parts.append(element("details", heading, query, class_="screen"))
     return element("article", *parts, class_="example")
 
 
@@ -79,12 +95,16 @@ def _item(picture: Picture) -> Markup:
     if picture.predicted is None:
         image = element("img", src=address, alt=f"support image, {picture.truth}", class_=size)
         return element("li", image, picture.truth)
-    answer = picture.predicted
+    description = f"query image, truth {picture.truth}, predicted {picture.predicted}"
+    score = Markup()
     if picture.confidence is not None and isfinite(picture.confidence):
-        answer += f" {100 * picture.confidence:.0f} %"
-    description = f"query image, truth {picture.truth}, predicted {answer}"
+        share = f"{100 * picture.confidence:.0f} %"
+        description += f", probability {share}"
+        score = element("small", f"probability {share}", class_="score soft")
     image = element("img", src=address, alt=description, class_=size)
     if not picture.is_mistake:
-        return element("li", image, element("span", f"✓ {answer}", class_="verdict"))
-    verdict = element("span", f"✗ {answer}", class_="verdict")
-    return element("li", image, verdict, element("br"), f"truth: {picture.truth}", class_="wrong")
+        verdict = element("span", f"✓ {picture.predicted}", class_="verdict")
+        return element("li", image, verdict, score)
+    verdict = element("span", f"✗ {picture.predicted}", class_="verdict")
+    truth = element("span", f"truth: {picture.truth}", class_="verdict truth")
+    return element("li", image, verdict, truth, score, class_="wrong")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from math import isfinite
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite, isnan
 
 from torchcross.records.shots import ALL_SHOTS
 from torchcross.report import interval_words
 from torchcross.report.cells import Column, SummaryCell
+from torchcross.report.failed_rows import failed_sentences
 from torchcross.report.mark_legend import mark_sentences
 from torchcross.report.numbers import shots_title
 from torchcross.report.summary import Summary, TargetTask
@@ -19,19 +20,8 @@ from torchcross.statistics.split_errors import OVER_SPLIT
 from torchcross.statistics.within_target import ONE_NUMBER
 
 TIE, EQUIVALENT, NOT_COMPARED = "†", "≈", "‡"
-ONE_TRAINING, PARTIAL = "°", "∂"
-
-_METHODS = {
-    "delong": "DeLong's over images",
-    "t": "Student's t over episodes",
-    "normal": "normal distribution, over episodes",
-    "bca": "BCa bootstrap over episodes",
-    SEEDED: (
-        "hierarchical bootstrap: training seeds, then episodes; the squared width is the sum of the"
-        " squared widths of the t intervals over seeds and over episodes"
-    ),
-}
-
+ONE_TRAINING, PARTIAL, TRANSDUCTIVE = "°", "∂", "§"
+OF_THOSE_THERE = "\N{ASTERISK OPERATOR}"
 
 _NOT_EVERYWHERE = {0, ALL_SHOTS}
 """The shots that most algorithms have no cells at."""
@@ -74,10 +64,21 @@ def column_heads(summary: Summary) -> list[str]:
     """Names for a table with one row of heads: they have the shots, where there are several."""
     groups = column_groups(summary)
     return [
-        f"{name}, {group.title}" if len(groups) > 1 else name
+        f"{head_name(summary, name)}{f', {group.title}' if len(groups) > 1 else ''}"
         for group in groups
         for name, _ in group.columns
     ]
+
+
+def head_name(summary: Summary, name: str) -> str:
+    """The name of an algorithm in a header, marked where the algorithm is transductive."""
+    return f"{name}{TRANSDUCTIVE}" if name in summary.transductive else name
+
+
+def column_title(summary: Summary, column: Column) -> str:
+    """The algorithm and its shots, where there are shots."""
+    name, shots = column
+    return ", ".join(filter(None, (name, shots_title(shots))))
 
 
 def columns_of(summary: Summary) -> tuple[Column, ...]:
@@ -137,6 +138,7 @@ def _signs(cell: SummaryCell) -> str:
             (TIE, cell.is_tied),
             (EQUIVALENT, cell.is_equivalent),
             (ONE_TRAINING, cell.one_training),
+            (OF_THOSE_THERE, cell.is_best and cell.some_missing),
         )
         return "".join(sign for sign, applies in signs if applies)
     return NOT_COMPARED if cell.interval.n and not cell.is_compared else ""
@@ -146,8 +148,8 @@ def _remark(summary: Summary, cell: SummaryCell) -> str:
     """What the test of a tie finds; what failed, is undefined, or left out classes."""
     if not cell.interval.n:
         return ""
-    detectable = summary.notation.text(cell.detectable, missing="")
-    parts = [f"finds {detectable}"] if detectable else []
+    detectable = summary.notation.text(cell.detectable, missing="none")
+    parts = [] if isnan(cell.detectable) else [f"finds {detectable}"]
     parts += [
         f"{count} {name}"
         for count, name in (
@@ -169,48 +171,26 @@ def target_text(summary: Summary, target: TargetTask) -> str:
     )
 
 
-def last_rows(summary: Summary, missing: str = "—") -> list[tuple[str, list[str]]]:
-    """The means over the targets, and the mean ranks where there are any: (name, cells)."""
-    if summary.is_published and not any(across.targets for across in summary.across.values()):
-        return []
-    columns = columns_of(summary)
-    notation = replace(summary.notation, digits=max(1, summary.notation.digits))
-    means = [notation.text(summary.mean_of(column), missing) for column in columns]
-    ranks = [summary.rank_of(column) for column in columns]
-    rows = [("mean of the targets", means)]
-    if any(map(isfinite, ranks)):
-        texts = [f"{rank:.2f}" if isfinite(rank) else missing for rank in ranks]
-        rows.append(("mean rank", texts))
-    return rows
-
-
-def printed_last_rows(summary: Summary, missing: str = "—") -> list[tuple[str, list[str]]]:
-    """Those of a table on its own. Ranks of records need the tests that stand on the page."""
-    rows = last_rows(summary, missing)
-    return rows if summary.is_published else rows[:1]
-
-
 def legend(summary: Summary) -> str:
     """The meaning of the signs in the table."""
     if summary.is_published:
         return _legend_of_means(summary)
-    methods = " or ".join(
-        _METHODS.get(name) or interval_words.method_words(name) or name for name in summary.methods
-    )
     paired = "the same episodes"
     if {ONE_NUMBER, OVER_SPLIT} & {*summary.common}:
         # Nothing is spread over episodes; `remarks` say what holds of the training seeds.
         paired = "the same training seeds"
     elif SEEDED in summary.methods:
         paired = "the same episodes and training seeds"
+    methods, test = interval_words.method_words(summary), interval_words.test_words(summary, paired)
     sentences = [
         f"Mean ± half the width of its {100 * summary.level:g} % interval ({methods}).",
         *interval_words.sentences(summary),
         "Bold: the best of its row and shots.",
-        f"†: not separated from the best by {interval_words.test_words(summary, paired)},"
-        f" corrected by Holm's method{_family(summary)}. (finds d): d is the smallest difference"
+        f"†: not separated from the best by {test}, corrected by Holm's"
+        f" method{interval_words.pairs_words(summary)}. (finds d): d is the smallest difference"
         " that this test finds with a probability of 80 %.",
         "—: no rows.",
+        *failed_sentences(summary),
         *mark_sentences(summary),
         *_ceiling_sentences(summary),
         *_blank_sentences(summary),
@@ -232,11 +212,18 @@ def legend(summary: Summary) -> str:
         sentences.append(
             "Rows whose algorithms were not scored on the same episodes have no best and no †."
         )
-    sentences.append(
-        "The means of the last row are over the targets that every algorithm was scored on."
-    )
+    sentences += last_row_sentences(summary)
     sentences += _not_averaged_sentences(summary)
     return " ".join(sentences)
+
+
+def last_row_sentences(summary: Summary) -> Iterator[str]:
+    yield "The means of the last row are over the targets that every algorithm was scored on."
+    if any(len(across.targets) and across.pairs for across in summary.across.values()):
+        yield (
+            "There † is: not found worse than the best mean of its shots by Wilcoxon's signed ranks"
+            " over targets, corrected by Holm's method over the pairs."
+        )
 
 
 def _ceiling_sentences(summary: Summary) -> list[str]:
@@ -267,19 +254,6 @@ def _blank_sentences(summary: Summary) -> list[str]:
     return sentences
 
 
-def _family(summary: Summary) -> str:
-    """The tests that are corrected together within a target; empty where there is none."""
-    if not summary.pair_counts:
-        return ""
-    counts = " or ".join(map(str, summary.pair_counts))
-    pairs = "the one pair" if counts == "1" else f"the {counts} pairs"
-    twice = ", twice where any failed: with failures counted, and over the common episodes"
-    return (
-        f" over {pairs} of algorithms of its row and shots"
-        f"{twice if summary.failures_count_as else ''}"
-    )
-
-
 def _not_averaged_sentences(summary: Summary) -> list[str]:
     """Why there is no mean over targets, where there is none."""
     names = [target.name for target in summary.targets]
@@ -289,17 +263,23 @@ def _not_averaged_sentences(summary: Summary) -> list[str]:
 
 def _legend_of_means(summary: Summary) -> str:
     better = "smallest" if lower_is_better(summary.metric) else "largest"
+    # Without a diagram of Nemenyi's test ranks have no marks.
+    ranked = any(across.diagram for across in summary.across.values())
+    of_ranks = ", ranks by Nemenyi's test" if ranked else ""
     return (
         "Means alone, as they were given: without scores of single episodes they have no"
         " intervals, and no algorithm can be called tied with the best of a row. Bold: the"
         f" {better} of its row. —: not given. The means and ranks of the last rows are over the"
-        " targets that every algorithm has a mean of."
+        " targets that every algorithm has a mean of. There †: not found worse than the best;"
+        " means by Wilcoxon's signed ranks over targets, corrected by Holm's method over the pairs"
+        f"{of_ranks}."
     )
 
 
 def printed_legend(summary: Summary) -> str:
     """The legend of a table on its own, with the remarks that the page shows beside it."""
-    return " ".join([legend(summary), *summary.remarks, *_power_sentences(summary)])
+    parts = [legend(summary), *summary.remarks, *_power_sentences(summary), *summary.caveats]
+    return " ".join(parts)
 
 
 def _power_sentences(summary: Summary) -> list[str]:

@@ -93,13 +93,16 @@ def _cell(cell: TableCell | str, column: TableColumn) -> Markup:
 
 def scroll_box(content: Markup, name: str) -> Markup:
     """Content that is wider than a phone scrolls by itself, with the keyboard too."""
-    return element("div", content, class_="scroll", role="region", tabindex=0, aria_label=name)
+    return element("div", content, class_="scroll", role="group", tabindex=0, aria_label=name)
 
 
-def section(identifier: str, title: str, *parts: str) -> Markup:
+def section(identifier: str, title: str, *parts: str, is_folded: bool = False) -> Markup:
+    """With `is_folded` a screen shows its title alone, until it is opened; paper has all of it."""
     title_id = f"{identifier}-title"
-    heading = element("h2", title, id=title_id)
-    return element("section", heading, *parts, id=identifier, aria_labelledby=title_id)
+    content = [element("h2", title, id=title_id), *parts]
+    if is_folded:
+        content = [element("details", element("summary", content[0]), *parts, class_="part")]
+    return element("section", *content, id=identifier, aria_labelledby=title_id)
 
 
 def note(*parts: str) -> Markup:
@@ -108,6 +111,17 @@ def note(*parts: str) -> Markup:
 
 def warning(*parts: str) -> Markup:
     return element("p", element("strong", "Note: "), *parts, class_="warning")
+
+
+def explanation(title: str, meanings: Mapping[str, str]) -> Markup:
+    """What words mean: a fold on the screen, and open on paper, where nobody can click."""
+    pairs = []
+    for name, text in meanings.items():
+        pairs += [element("dt", name), element("dd", text)]
+    meaning = element("dl", *pairs, class_="choices")
+    fold = element("details", element("summary", title), meaning, class_="screen")
+    printed = element("div", element("p", f"{title}:", class_="shelf"), meaning, class_="paper")
+    return join([fold, printed])
 
 
 def prose(text: str) -> Markup:

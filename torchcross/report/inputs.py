@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isnan
-from typing import Any
+from math import isnan, nan
 
 import numpy as np
 from numpy.typing import NDArray
 
+from torchcross._kit.pixels import as_pixels
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
 from torchcross.report.html import TableCell, TableColumn
 from torchcross.report.markup import Markup
-from torchcross.report.pixels import as_pixels
 from torchcross.targets import Prediction, Target
+from torchcross.targets.answer_names import answer_texts
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Curve:
 
     Curves of one `group` (for example a left-out domain) and one quantity share a plot. `label`
     names the line, and `best` is the step whose weights were kept. NaN interrupts the line.
+    `chance` is what chance reaches, in the unit of the values: NaN where there is no such level.
     """
 
     label: str
@@ -33,6 +34,7 @@ class Curve:
     values: Sequence[float]
     group: str = ""
     best: int | None = None
+    chance: float = nan
 
     def __post_init__(self) -> None:
         if len(self.steps) != len(self.values):
@@ -71,10 +73,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class PageTable:
-    """A section of the page of its own: texts, and a table under them.
+    """A section of your own on the page: texts, and a table under them.
 
-    `identifier` is its place in the page's address, `caption` is that of the table. `figure` stands
-    between both.
+    `identifier` is its anchor: what stands behind the # in an address. `caption` is that of the
+    table. `figure` stands between the texts and the table.
     """
 
     identifier: str
@@ -156,7 +158,7 @@ class Example:
             episode=number,
             metric=metric,
             score=score,
-            support=tuple(map(Picture, support, _label_names(label_target, episode.support.y))),
+            support=tuple(map(Picture, support, answer_texts(label_target, episode.support.y))),
             query=tuple(_query_pictures(label_target, query, episode.query, prediction)),
         )
 
@@ -182,30 +184,15 @@ def _query_pictures(
         map(
             Picture,
             pixels,
-            _label_names(target, truth),
-            _label_names(target, decided, truth),
-            _answer_probabilities(probabilities, decided).tolist(),
-            _answer_probabilities(probabilities, truth).tolist(),
+            answer_texts(target, truth),
+            answer_texts(target, decided, truth),
+            answer_probabilities(probabilities, decided).tolist(),
+            answer_probabilities(probabilities, truth).tolist(),
         )
     )
 
 
-def _label_names(target: Target, codes: Any, truth: Any = None) -> list[str]:
-    """One class for each sample, or the list of the labels that apply.
-
-    Labels whose `truth` is unknown are left out.
-    """
-    answers = np.asarray(codes)
-    if answers.ndim == 1:
-        return [target.classes[code] if code >= 0 else "unknown" for code in answers.tolist()]
-    applies = answers > 0
-    if truth is not None:
-        applies &= np.asarray(truth) >= 0
-    names = [[target.classes[label] for label in np.flatnonzero(row).tolist()] for row in applies]
-    return [", ".join(row) or "none of them" for row in names]
-
-
-def _answer_probabilities(
+def answer_probabilities(
     probabilities: NDArray[np.float64], codes: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """The probability of each answer: of the class, or of the least likely of several labels."""
@@ -215,4 +202,4 @@ def _answer_probabilities(
         return np.where(codes < 0, np.nan, of_class)
     of_label = np.where(codes > 0, probabilities, 1.0 - probabilities)
     least: NDArray[np.float64] = np.where(codes < 0, 1.0, of_label).min(axis=1)
-    return least
+    return np.where((codes < 0).all(axis=1), np.nan, least)

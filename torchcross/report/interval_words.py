@@ -2,23 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from math import isqrt
 from statistics import median
 
+from torchcross.report.cells import CellKey
 from torchcross.report.numbers import shots_title
+from torchcross.report.places import names_text
 from torchcross.report.summary import Summary
 from torchcross.statistics.image_level import IMAGES
+from torchcross.statistics.intervals import AT_END
+from torchcross.statistics.seeds import SEEDED
 from torchcross.statistics.within_target import ONE_NUMBER
 
 _METHODS = {
+    "delong": "DeLong's over images",
+    "t": "Student's t over episodes",
+    "normal": "normal distribution, over episodes",
+    "bca": "BCa bootstrap over episodes",
     "image effects": "a model with an effect of each image, since episodes share images",
     "subject effects": "a model with an effect of each subject, since episodes share subjects",
+    SEEDED: (
+        "hierarchical bootstrap: training seeds, then episodes; the squared width is the sum of the"
+        " squared widths of the t intervals over seeds and over episodes"
+    ),
 }
 _MOST_NAMED = 6
 
 
-def method_words(name: str) -> str | None:
-    return _METHODS.get(name)
+def method_words(summary: Summary) -> str:
+    """The methods of the intervals; of several, each with what its intervals are of."""
+    keys: dict[str, list[CellKey]] = {}
+    for key, cell in summary.cells.items():
+        if AT_END not in cell.interval.note:
+            keys.setdefault(cell.interval.method, []).append(key)
+    if not keys:
+        return "no cell has one"
+    if len(keys) == 1:
+        return "".join(_METHODS.get(name, name) for name in keys)
+    words = _own_words(list(keys.values()))
+    return "; ".join(
+        f"{own}{_METHODS.get(name, name)}" for name, own in zip(keys, words, strict=True)
+    )
+
+
+def _own_words(groups: Sequence[Sequence[CellKey]]) -> list[str]:
+    """What tells groups of cells apart: their targets, else shots, else algorithms, else both."""
+    kinds: tuple[tuple[str, Callable[[CellKey], str]], ...] = (
+        ("of", lambda key: key[0]),
+        ("at", lambda key: shots_title(key[2])),
+        ("of", lambda key: key[1]),
+    )
+    for word, name_of in kinds:
+        parts = [list(dict.fromkeys(map(name_of, group))) for group in groups]
+        if len({name for part in parts for name in part}) == sum(map(len, parts)):
+            return [f"{word} {_some(part)}: " for part in parts]
+    cells = [[f"{key[0]} at {shots_title(key[2])}" for key in group] for group in groups]
+    return [f"of {_some(list(dict.fromkeys(each)))}: " for each in cells]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"{', '.join(names[:_MOST_NAMED])}{more}"
+
+
+def pairs_words(summary: Summary) -> str:
+    """The tests that are corrected together within a target; empty where there is none."""
+    if not summary.pair_counts:
+        return ""
+    *fewer, most = summary.pair_counts
+    # n algorithms are n (n - 1) / 2 pairs.
+    scored = ((count, (1 + isqrt(1 + 8 * count)) // 2) for count in fewer)
+    with_scores = [f"{count} where {names} of them have scores" for count, names in scored]
+    rest = f" ({names_text(with_scores)})" if fewer else ""
+    pairs = "the one pair" if most == 1 else f"the {most} pairs"
+    twice = ", twice where any failed: with failures counted, and over the common episodes"
+    return (
+        f" over {pairs} of algorithms of its row and shots{rest}"
+        f"{twice if summary.failures_count_as else ''}"
+    )
 
 
 def sentences(summary: Summary) -> Iterator[str]:
@@ -44,8 +106,7 @@ def sentences(summary: Summary) -> Iterator[str]:
         yield f"Intervals and tests are {about}."
         return
     places = list(dict.fromkeys(f"{target} at {shots_title(shots)}" for target, _, shots in narrow))
-    more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
-    yield f"Of {', '.join(places[:_MOST_NAMED])}{more} they are {about}."
+    yield f"Of {_some(places)} they are {about}."
 
 
 def is_over_images(summary: Summary) -> bool:

@@ -35,7 +35,8 @@ class Notation:
 
     def text(self, value: float, missing: str = "undefined") -> str:
         """67.5 for an AUROC of .675, 1.204 for an error of 1.204; `missing` for NaN."""
-        return f"{value * self.factor:.{self.digits}f}" if isfinite(value) else missing
+        # z: what rounds to zero has no sign.
+        return f"{value * self.factor:z.{self.digits}f}" if isfinite(value) else missing
 
     def short_text(self, value: float) -> str:
         """With its unit and no zeros at the end: "1 percentage point" for .01 of an AUROC."""
@@ -73,3 +74,16 @@ def shots_title(shots: int | None) -> str:
     if shots is None:
         return ""
     return shots_text(shots)
+
+
+def percent_text(share: float) -> str:
+    """A share of one to three digits: "33.3%" for a third, "50%" for a half."""
+    return f"{100 * share:.3g}%"
+
+
+def p_text(value: float) -> str:
+    if not isfinite(value):
+        return "—"
+    if value >= 0.9995:
+        return "1"
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"

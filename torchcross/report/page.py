@@ -14,11 +14,13 @@ from torchcross.errors import InputError
 from torchcross.records import Means, Records
 from torchcross.records.shots import shots_word
 from torchcross.report.by_class import ImageResults
+from torchcross.report.episode_answers import EpisodeAnswers
+from torchcross.report.episode_pictures import PicturedRows
 from torchcross.report.html import data_link
 from torchcross.report.inputs import Curve, Example, Failure, PageTable
 from torchcross.report.interval_words import is_over_images
 from torchcross.report.markup import Markup, element, join
-from torchcross.report.page_frame import page_section, page_text
+from torchcross.report.page_frame import PageSection, page_section, page_text
 from torchcross.report.page_sections import (
     PageExtras,
     sections_of_means,
@@ -41,13 +43,15 @@ def write_report(
     provenance: Mapping[str, Any],
     curves: Sequence[Curve] = (),
     examples: Sequence[Example] = (),
-    failures: Sequence[Failure] = (),
     choices: Mapping[str, str] | None = None,
     published: Mapping[str, Points] | None = None,
     warnings: Sequence[str] = (),
     related: Iterable[Collection[str]] = (),
     images: ImageResults | None = None,
     tables: Sequence[PageTable] = (),
+    unfinished: Sequence[str] = (),
+    answers: Sequence[EpisodeAnswers] = (),
+    pictures: PicturedRows = "leader",
     **options: Unpack[TableOptions],
 ) -> Path:
     """Write the page under `out`, whole or not at all, and return its path.
@@ -57,10 +61,10 @@ def write_report(
     small to matter, in the unit of the leading metric: with it every tie has a test of equivalence,
     and every pair its probability of being equivalent across targets. `related` are sets of targets
     that share subjects: they are not independent, and the page says so. `warnings` stand above the
-    results, `tables` are sections of their own before the protocol.
-
-    `published` has the points of a published protocol by its name, each with the texts `point`,
-    `published`, `here` and `setting`.
+    results, `tables` are sections of their own before the protocol. `unfinished` says what is still
+    to be done, and `answers` are predictions of single episodes; `pictures`: of the "leader", of
+    "all" rows or of "none" their images are shown. `published` has the points of a published
+    protocol by its name, each with the texts `point`, `published`, `here`, `setting`.
 
     `choices` say in words what can be disputed in the protocol and what was chosen ("episodes of a
     target": "overlap: ..."), the most important first: that one stands under the results too. With
@@ -72,8 +76,13 @@ def write_report(
     path = _checked_path(out)
     if isinstance(table, Records):
         table = with_all_labels(table, options.get("ceilings", ()))
-    chance = options.get("chance")
-    extras = PageExtras(curves, examples, failures, warnings, choices or {}, chance, images, tables)
+    chance, failures = options.get("chance"), options.get("failures", ())
+    extras = PageExtras(
+        *(curves, examples, failures, warnings, choices or {}, chance, images, tables),
+        unfinished=unfinished,
+        answers=answers,
+        pictures=pictures,
+    )
     related = [set(targets) for targets in related]
     if isinstance(table, Means):
         _check_extras_of_means(extras, options.get("metric") in (None, table.metric))
@@ -82,16 +91,7 @@ def write_report(
     elif not len(table) and failures:
         facts, sections = {"rows": 0, "failures": len(failures)}, sections_of_nothing(extras)
     else:
-        summary = summarise(table, related=related, **options)
-        if is_over_images(summary):
-            narrow = options.copy()
-            narrow["draws"] = None
-            # The means are the same, and so is all that is said across targets.
-            of_episodes = summarise(table, related=related, across=summary.across, **narrow)
-            extras = replace(extras, of_episodes=of_episodes)
-        others = _other_summaries(table, summary.metric, related, options)
-        facts = _facts(table, summary, failures)
-        sections = sections_of_records(table, summary, others, extras)
+        facts, sections = _parts_of_records(table, related, options, extras)
     sections += map(table_section, extras.tables)
     compared = published_points(published or {})
     sections += settings_sections(protocol, provenance, extras.choices, compared)
@@ -99,6 +99,25 @@ def write_report(
         sections.append(page_section("download", "Rows", "The rows", _download(table)))
     write_whole(path, page_text(title, facts, sections))
     return path
+
+
+def _parts_of_records(
+    records: Records,
+    related: Sequence[Collection[str]],
+    options: TableOptions,
+    extras: PageExtras,
+) -> tuple[dict[str, object], list[PageSection]]:
+    """What stands above all sections, and the sections."""
+    summary = summarise(records, related=related, **options)
+    if is_over_images(summary):
+        narrow = options.copy()
+        narrow["draws"] = None
+        # The means are the same, and so is all that is said across targets.
+        of_episodes = summarise(records, related=related, across=summary.across, **narrow)
+        extras = replace(extras, of_episodes=of_episodes)
+    others = _other_summaries(records, summary.metric, related, options)
+    facts = _facts(records, summary, extras.failures)
+    return facts, sections_of_records(records, summary, others, extras)
 
 
 def _checked_path(out: str | Path) -> Path:

@@ -24,6 +24,11 @@ def page_section(identifier: str, link: str, title: str, *content: str) -> PageS
     return PageSection(identifier, link, section(identifier, title, *content))
 
 
+def folded_section(identifier: str, link: str, title: str, *content: str) -> PageSection:
+    """One of details: a screen shows its title, and the rest when it is opened or linked to."""
+    return PageSection(identifier, link, section(identifier, title, *content, is_folded=True))
+
+
 def page_text(title: str, facts: Mapping[str, object], sections: Sequence[PageSection]) -> str:
     """The text of the file."""
     style, script = _asset("report.css"), _asset("report.js")

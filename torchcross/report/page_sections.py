@@ -15,17 +15,22 @@ from torchcross.report.backbones_section import backbones_section
 from torchcross.report.beyond_section import beyond_section
 from torchcross.report.by_class import ImageResults, by_class_section
 from torchcross.report.calibration import calibration_section
+from torchcross.report.episode_answers import EpisodeAnswers
+from torchcross.report.episode_picks import picked_episodes
+from torchcross.report.episode_pictures import PicturedRows, picture_shares
 from torchcross.report.examples import examples_section
 from torchcross.report.headline_html import headline_table, table_links
 from torchcross.report.html import nested_values, note, prose, sortable_table, warning
 from torchcross.report.inputs import Curve, Example, Failure, PageTable
 from torchcross.report.interval_words import is_over_images
+from torchcross.report.leaderboard import answer_box, card_legend, leaderboard
 from torchcross.report.markup import Markup, element
 from torchcross.report.numbers import shots_title
-from torchcross.report.page_frame import PageSection, page_section
+from torchcross.report.page_frame import PageSection, folded_section, page_section
 from torchcross.report.same_tables import with_same_tables
 from torchcross.report.sections import (
     curves_section,
+    episode_places,
     episodes_section,
     failures_table,
     shots_section,
@@ -60,6 +65,9 @@ class PageExtras:
     chance: Chance | None
     images: ImageResults | None
     tables: Sequence[PageTable]
+    unfinished: Sequence[str] = ()
+    answers: Sequence[EpisodeAnswers] = ()
+    pictures: PicturedRows = "leader"
     of_episodes: Summary | None = None
 
 
@@ -68,21 +76,23 @@ def sections_of_records(
 ) -> list[PageSection]:
     series = {str(name): place for place, name in enumerate(records.unique("algorithm"))}
     results = _results(summary, others, series, extras)
-    strips = episodes_section(summary, series)
+    picks = picked_episodes(records, summary.metric)
+    shares = picture_shares(summary, extras.answers, extras.pictures)
+    strips = episodes_section(summary, series, picks, extras.answers, shares)
     beyond = beyond_section(records, summary, series, extras.chance)
     sections = [
         page_section("results", "Results", "Results", *results),
         page_section("across", "Across targets", "Across targets", across_section(summary, series)),
-        page_section("beyond", "Beyond the mean", "Beyond the mean", beyond),
+        folded_section("beyond", "Beyond the mean", "Beyond the mean", beyond),
         _shots(summary, series),
-        page_section("episodes", "Episodes", "Episodes of each target", strips),
+        folded_section("episodes", "Episodes", "Episodes of each target", strips),
         *_by_class(extras.images),
         *_curves(extras.curves, series),
     ]
     if extras.examples:
         examples = examples_section(extras.examples, series)
-        sections.append(page_section("examples", "Examples", "Example episodes", *examples))
-    missing = _missing(records, summary, extras.failures)
+        sections.append(folded_section("examples", "Examples", "Example episodes", *examples))
+    missing = _missing(records, summary, extras)
     return [*sections, page_section("missing", "Missing", "What is missing", *missing)]
 
 
@@ -98,8 +108,11 @@ def _shots(summary: Summary, series: Mapping[str, int]) -> PageSection:
 def sections_of_means(summary: Summary, extras: PageExtras) -> list[PageSection]:
     series = {name: place for place, name in enumerate(summary.algorithms)}
     results = [
+        answer_box(summary),
         *map(warning, extras.warnings),
         note(_NO_INTERVALS),
+        leaderboard(summary, series),
+        card_legend(summary),
         headline_table(summary, series),
         table_links(summary),
     ]
@@ -125,8 +138,8 @@ def _by_class(images: ImageResults | None) -> list[PageSection]:
     title = "By class and subgroup"
     calibration = calibration_section(images.calibrations, images.absent)
     return [
-        page_section("by-class", "By class", title, by_class_section(images)),
-        page_section("calibration", "Calibration", "Calibration", calibration),
+        folded_section("by-class", "By class", title, by_class_section(images)),
+        folded_section("calibration", "Calibration", "Calibration", calibration),
     ]
 
 
@@ -134,22 +147,24 @@ def _curves(curves: Sequence[Curve], series: Mapping[str, int]) -> list[PageSect
     if not curves:
         return []
     title = "Learning curves"
-    return [page_section("curves", title, title, curves_section(curves, series))]
+    return [folded_section("curves", title, title, curves_section(curves, series))]
 
 
 def _results(
     summary: Summary, others: Sequence[Summary], series: Mapping[str, int], extras: PageExtras
 ) -> Iterator[Markup]:
     failures = extras.failures
+    yield answer_box(summary)
     if failures:
         count = f"{len(failures)} {'part' if len(failures) == 1 else 'parts'} of the study failed: "
         yield warning(count, element("a", "what is missing", href="#missing"), ".")
     yield from map(warning, extras.warnings)
     (_, same), *folded = with_same_tables([summary, *others])
-    yield headline_table(summary, series, failures)
+    yield leaderboard(summary, series)
+    yield card_legend(summary)
+    yield headline_table(summary, series, episode_places(summary))
     if same:
         yield note(f"Every number and mark is the same for {', '.join(same)}.")
-    yield from map(note, summary.remarks)
     if summary.unpaired:
         places = ", ".join(f"{target} at {shots_title(k)}" for target, k in summary.unpaired)
         yield warning(
@@ -165,7 +180,7 @@ def _results(
         yield element(
             "details",
             element("summary", "The same table with intervals over episodes of these images"),
-            headline_table(extras.of_episodes, series, failures),
+            headline_table(extras.of_episodes, series),
             table_links(extras.of_episodes),
         )
     for other, same in folded:
@@ -173,9 +188,19 @@ def _results(
         yield element(
             "details",
             element("summary", f"The same table of {titles}"),
-            headline_table(other, series, failures),
+            headline_table(other, series),
             table_links(other),
+            *_remarks_on(other, titles, summary),
         )
+
+
+def _remarks_on(summary: Summary, titles: str, lead: Summary) -> Iterator[Markup]:
+    """Of a table that does not lead: why it has no best, and what was left out."""
+    texts = [text for text in (*summary.remarks, *summary.notes) if text not in lead.remarks]
+    if texts:
+        items = element("ul", *(element("li", text) for text in texts))
+        title = f"Remarks on the comparisons of {titles}: {len(texts)}"
+        yield element("details", element("summary", title), items)
 
 
 def _most_disputed(choices: Mapping[str, str]) -> Markup:
@@ -189,7 +214,8 @@ def table_section(table: PageTable) -> PageSection:
     parts = [element("p", prose(text), class_="legend") for text in table.texts]
     parts += [] if table.figure is None else [table.figure]
     parts.append(sortable_table(table.caption, table.columns, table.rows))
-    return page_section(table.identifier, table.title, table.title, *parts)
+    make_section = folded_section if table.figure is None else page_section
+    return make_section(table.identifier, table.title, table.title, *parts)
 
 
 def settings_sections(
@@ -208,16 +234,28 @@ def settings_sections(
             element("dl", *pairs, class_="choices"),
         ]
     disputed += compared
-    if disputed:
-        disputed.append(element("h3", "In full"))
+    settings = _dump("All settings and facts of the protocol", protocol)
+    facts = _dump("Data, versions, trainings: everything that is known", provenance)
     return [
-        page_section("protocol", "Protocol", "Protocol", *disputed, nested_values(protocol)),
-        page_section("provenance", "Provenance", "Provenance", nested_values(provenance)),
+        folded_section("protocol", "Protocol", "Protocol", *disputed, *settings),
+        page_section("provenance", "Provenance", "Provenance", *facts),
     ]
 
 
-def _missing(records: Records, summary: Summary, failures: Sequence[Failure]) -> Iterator[Markup]:
-    yield failures_table(failures) if failures else element("p", "Nothing failed.")
+def _dump(title: str, values: Mapping[str, Any]) -> list[Markup]:
+    """Nested values in a fold, which paper leaves out."""
+    if not values:
+        return [nested_values(values)]
+    fold = element("details", element("summary", title), nested_values(values), class_="dump")
+    return [fold, element("p", f"{title}: in the page, and not printed.", class_="paper soft")]
+
+
+def _missing(records: Records, summary: Summary, extras: PageExtras) -> Iterator[Markup]:
+    yield from map(warning, extras.unfinished)
+    if extras.failures:
+        yield failures_table(extras.failures)
+    elif not extras.unfinished:
+        yield element("p", "Nothing failed.")
     if np.isnan(records.columns["value"]).any():
         yield undefined_values(records)
     else:

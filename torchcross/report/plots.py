@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 
 from torchcross.records.shots import ALL_SHOTS
 from torchcross.report.inputs import Curve
@@ -58,11 +58,14 @@ def learning_curves(title: str, quantity: str, curves: Sequence[tuple[Curve, int
     """The curves of one plot, each with its series; a dotted line where weights were kept."""
     steps = [float(step) for curve, _ in curves for step in curve.steps]
     first, last = (min(steps), max(steps)) if steps else (0.0, 1.0)
-    low, high = padded_range([float(value) for curve, _ in curves for value in curve.values])
+    chance = next((curve.chance for curve, _ in curves if isfinite(curve.chance)), nan)
+    values_shown = [float(value) for curve, _ in curves for value in curve.values]
+    low, high = padded_range([*values_shown, chance])
     area = PlotArea(AxisScale(first, last, 46, _WIDTH - 12), AxisScale(low, high, _HEIGHT - 40, 24))
     # There is no step one and a half.
     whole_ticks = [tick for tick in ticks(first, last, 5) if tick == round(tick)]
-    parts = [area.axes(whole_ticks, ticks(low, high, 4), "step")]
+    parts = [area.axes(whole_ticks, ticks(low, high, 4), "step", quantity)]
+    parts.append(area.chance_line(chance))
     for curve, series in curves:
         values = dict(zip(map(float, curve.steps), map(float, curve.values), strict=True))
         if curve.best is not None:
@@ -79,23 +82,28 @@ def learning_curves(title: str, quantity: str, curves: Sequence[tuple[Curve, int
 
 
 def shots_plot(
-    title: str, metric: str, lines: Sequence[tuple[str, int, Sequence[ShotsPoint]]]
+    title: str,
+    metric: str,
+    lines: Sequence[tuple[str, int, Sequence[ShotsPoint]]],
+    chance: float = nan,
 ) -> Markup:
-    """Mean scores against shots, with their intervals as whiskers.
+    """Mean scores against shots, with their intervals as whiskers, and a line at chance level.
 
     Each doubling of the shots takes the same room. All labels are no number of shots: what they
     give is a dashed level line.
     """
     points = [point for _, _, line in lines for point in line]
     shots = sorted({point.shots for point in points} - {ALL_SHOTS})
-    low, high = padded_range([y for point in points for y in (point.mean, point.low, point.high)])
+    bounds = [y for point in points for y in (point.mean, point.low, point.high)]
+    low, high = padded_range([*bounds, chance])
     doubling = bool(shots) and shots[0] > 0
     margin = 1.2 if doubling else 1.0
     area = PlotArea(
         AxisScale(shots[0] / margin, shots[-1] * margin, 46, _WIDTH - 12, doubling),
         AxisScale(low, high, _HEIGHT - 40, 24),
     )
-    parts = [area.axes(shots, ticks(low, high, 4), "shots")]
+    parts = [area.axes(shots, ticks(low, high, 4), "shots", metric)]
+    parts.append(area.chance_line(chance))
     for place, (name, series, line) in enumerate(lines):
         # Side by side: whiskers of equal means would hide each other.
         shift = 3.0 * (place - (len(lines) - 1) / 2)
@@ -125,15 +133,18 @@ def _level_line(area: PlotArea, name: str, series: int, point: ShotsPoint) -> Ma
     return join([line, marker(area.x.end, y, series, _point_hint(name, point), 3.4)])
 
 
-def episode_strips(target: str, metric: str, strips: Sequence[EpisodeStrip]) -> Markup:
-    """One line per algorithm and number of shots.
+def episode_strips(
+    target: str, metric: str, strips: Sequence[EpisodeStrip], chance: float = nan
+) -> Markup:
+    """One line per algorithm and number of shots, and an upright line at chance level.
 
     It shows the score of every episode, and below them the mean with its interval.
     """
-    top, bottom, left = 6.0, 40.0, 150.0
+    top, bottom, left = 18.0, 40.0, 150.0
     by_shots = sorted({strip.point.shots for strip in strips})
     height = top + _STRIP_HEIGHT * (len(strips) + len(by_shots)) + bottom
-    low, high = padded_range([value for strip in strips for value in strip.values], 0.03)
+    values = [value for strip in strips for value in strip.values]
+    low, high = padded_range([*values, chance], 0.03)
     x_scale = AxisScale(low, high, left, _STRIPS_WIDTH - 20)
     area = PlotArea(x_scale, AxisScale(0, 1, height - bottom, top))
     marks = ticks(low, high, 6)
@@ -141,7 +152,7 @@ def episode_strips(target: str, metric: str, strips: Sequence[EpisodeStrip]) -> 
         straight_line(area.x(mark), area.y.start, area.x(mark), area.y.end, "grid")
         for mark in marks
     ]
-    parts.append(area.axes(marks, [], metric))
+    parts += [area.axes(marks, [], metric), area.chance_line(chance, is_level=False)]
     y = top
     for shots in by_shots:
         parts.append(label(4, y + 20, shots_title(shots), "tick", "start"))
@@ -152,7 +163,7 @@ def episode_strips(target: str, metric: str, strips: Sequence[EpisodeStrip]) -> 
                 y += _STRIP_HEIGHT
     description = f"{target}: {metric} of every episode, by algorithm and shots"
     image = svg_image(_STRIPS_WIDTH, height, description, *parts)
-    return element("figure", element("div", image, class_="scroll wide"))
+    return element("figure", element("div", image, class_="scroll wide", tabindex=0))
 
 
 def _strip(strip: EpisodeStrip, x: AxisScale, y: float) -> Markup:

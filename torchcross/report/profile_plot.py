@@ -13,13 +13,12 @@ from torchcross.report.svg import (
     PlotArea,
     line_path,
     marker,
-    straight_line,
     svg_image,
     tick_text,
     ticks,
 )
 
-_WIDTH, _HEIGHT = 640.0, 280.0
+_WIDTH, _HEIGHT, _TOP = 640.0, 286.0, 20.0
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,10 @@ def profile_plot(title: str, metric: str, lines: Sequence[ProfileLine], chance: 
     """One line per algorithm; a dotted line at chance level, where it is one number."""
     scores = [score for line in lines for score in line.scores]
     low, high = min(scores), max(scores)
-    area = PlotArea(AxisScale(low, high, 46, _WIDTH - 12), AxisScale(0, 100, _HEIGHT - 40, 14))
+    area = PlotArea(AxisScale(low, high, 46, _WIDTH - 12), AxisScale(0, 100, _HEIGHT - 40, _TOP))
     parts = [area.axes(ticks(low, high, 8), ticks(0.0, 100.0, 5), metric)]
     if isfinite(chance) and low <= chance <= high:
-        place = area.x(chance)
-        parts.append(straight_line(place, area.y.start, place, area.y.end, "kept"))
+        parts.append(area.chance_line(chance, is_level=False))
     parts += [_band(line, area) for line in lines if all(map(isfinite, line.low))]
     for line in lines:
         points = list(zip(map(area.x, line.scores), map(area.y, line.shares), strict=True))
@@ -55,7 +53,7 @@ def profile_plot(title: str, metric: str, lines: Sequence[ProfileLine], chance: 
     description = f"{title}: percentage of episodes that are better, by {metric}, of {names}"
     image = svg_image(_WIDTH, _HEIGHT, description, *parts)
     caption = element("figcaption", "Episodes that are better than a score (%)")
-    return element("figure", caption, element("div", image, class_="scroll wide"))
+    return element("figure", caption, element("div", image, class_="scroll wide", tabindex=0))
 
 
 def _band(line: ProfileLine, area: PlotArea) -> Markup:

@@ -21,7 +21,7 @@ def published_points(published: Mapping[str, Points]) -> list[Markup]:
 def _comparison(publication: str, points: Points) -> Iterator[Markup]:
     others = sum(point["here"] != _AS_PUBLISHED for point in points)
     caption = f"{len(points)} points, of which {others} are not as published"
-    heads = ("", "published", "here", "setting as published")
+    heads = ("point", "published", "here", "setting as published")
     table = element(
         "table",
         element("caption", caption),

@@ -53,11 +53,12 @@ def rank_diagram(
         description += ". It is grey: Friedman's test finds no difference"
     image = svg_image(_WIDTH, height, description, *parts)
     style = "scroll wide grey" if is_grey else "scroll wide"
-    return element("figure", element("div", image, class_=style))
+    return element("figure", element("div", image, class_=style, tabindex=0))
 
 
 def _ruler(x: AxisScale, first: int, last: int) -> list[Markup]:
     parts = [straight_line(x.start, _TOP, x.end, _TOP, "ruler")]
+    parts.append(label(x.start - 14, _TOP - 12, "mean rank, 1 is the best", "tick", "end"))
     for rank in range(first, last + 1):
         parts.append(straight_line(x(rank), _TOP - 7, x(rank), _TOP, "ruler"))
         parts.append(label(x(rank), _TOP - 12, str(rank), "tick", "middle"))

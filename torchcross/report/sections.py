@@ -10,6 +10,8 @@ import numpy as np
 from torchcross.records import Records
 from torchcross.records.shots import ALL_SHOTS, shots_word
 from torchcross.report.cells import SummaryCell
+from torchcross.report.episode_answers import AnswersKey, EpisodeAnswers
+from torchcross.report.episode_picks import Picks, picks_table
 from torchcross.report.html import TableCell, TableColumn, note, series_keys, sortable_table
 from torchcross.report.inputs import Curve, Failure
 from torchcross.report.markup import Markup, element, join
@@ -46,13 +48,16 @@ def shots_section(summary: Summary, series: Series) -> Markup:
         lines.append((name, series[name], points))
     plots = []
     if any(isfinite(point.mean) for _, _, points in lines for point in points):
-        plots.append(shots_plot("Mean of the targets", title, lines))
+        everywhere = [target.name for target in summary.targets]
+        chance = summary.chance_on(everywhere) * factor
+        plots.append(shots_plot("Mean of the targets", title, lines, chance))
     for target in summary.targets:
         lines = [
             (name, series[name], _points(summary, target, name)) for name in summary.algorithms
         ]
         if any(point.shots != ALL_SHOTS for _, _, points in lines for point in points):
-            plots.append(shots_plot(target.name, title, lines))
+            chance = summary.chance_on([target.name]) * factor
+            plots.append(shots_plot(target.name, title, lines, chance))
     legend = (
         "Upright lines are intervals of the mean. The mean of the targets has none, since targets"
         " are no sample."
@@ -82,14 +87,30 @@ def _point(summary: Summary, shots: int | None, cell: SummaryCell) -> ShotsPoint
     return ShotsPoint(shots or 0, *(bound * summary.notation.factor for bound in cell.bounds))
 
 
-def episodes_section(summary: Summary, series: Series) -> Markup:
-    """A fold for each target, the first one open, with a strip for each algorithm and shots."""
+def episode_places(summary: Summary) -> dict[str, str]:
+    """Target -> the place of its episodes in the page's address."""
+    return {target.name: f"episodes-{place}" for place, target in enumerate(summary.targets, 1)}
+
+
+def episodes_section(
+    summary: Summary,
+    series: Series,
+    picks: Picks,
+    answers: Sequence[EpisodeAnswers],
+    shares: Mapping[AnswersKey, int],
+) -> Markup:
+    """A fold for each target, the first one open, with a strip for each algorithm and shots.
+
+    Under it are the best, the median and the worst episode of each, with their answers; those that
+    have a share of the room for pictures have their images.
+    """
     legend = (
         "A dot is the score of one episode; a failed one has none. The mark under the dots is the"
         " mean of the table, in which failures count; the line through it is its interval. More"
         f" than {MOST_DOTS} episodes are drawn as the outline of their histogram."
     )
     parts = [element("p", legend, class_="legend")]
+    places = episode_places(summary)
     for number, target in enumerate(summary.targets):
         strips = []
         for shots, name in ((k, name) for k in summary.shots for name in summary.algorithms):
@@ -99,9 +120,14 @@ def episodes_section(summary: Summary, series: Series) -> Markup:
                 strips.append(EpisodeStrip(name, series[name], point, values))
         most = max(len(strip.values) for strip in strips)
         size = element("span", f" {most} values a line", class_="soft")
-        plot = episode_strips(target.name, summary.notation.title, strips)
+        chance = summary.chance_on([target.name]) * summary.notation.factor
+        plot = episode_strips(target.name, summary.notation.title, strips, chance)
         heading = element("summary", target.name, size)
-        parts.append(element("details", heading, plot, open=number == 0))
+        own = [each for each in answers if each.target == target.name]
+        table = picks_table(summary, target.name, picks, own, shares)
+        place = places[target.name]
+        fold = element("details", heading, plot, table, open=number == 0, id=place)
+        parts.append(fold)
     return join(parts)
 
 
@@ -146,7 +172,7 @@ def failures_table(failures: Sequence[Failure]) -> Markup:
         [
             target or "all",
             _listing(failure.algorithm or None for failure in group),
-            _listing(failure.shots for failure in group),
+            _listing((failure.shots for failure in group), "every number"),
             _listing(failure.seed for failure in group),
             kind or "—",
             _folded_reason(reason),
@@ -163,9 +189,9 @@ def _folded_reason(reason: str) -> str:
     return element("details", element("summary", first), rest) if rest else reason
 
 
-def _listing(values: Iterable[object | None]) -> str:
+def _listing(values: Iterable[object | None], of_all: str = "all") -> str:
     """Each value once; None stands for all of them."""
-    return ", ".join(dict.fromkeys("all" if value is None else str(value) for value in values))
+    return ", ".join(dict.fromkeys(of_all if value is None else str(value) for value in values))
 
 
 def undefined_values(records: Records) -> Markup:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import isfinite, nan
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import numpy as np
 
 from torchcross.errors import InputError
 from torchcross.records import Means, Records
-from torchcross.records.shots import ALL_SHOTS, shots_word
+from torchcross.records.shots import ALL_SHOTS
 from torchcross.report.cells import CellKey, SummaryCell, cells_of
 from torchcross.report.numbers import notation_of, notation_of_means
+from torchcross.report.places import places_text
 from torchcross.report.summary import (
-    BackbonesOfRows,
-    Blanks,
     Chance,
-    ClassesLeftOut,
     EpisodeDraws,
     Episodes,
     Scales,
+    ShownOptions,
     SplitErrors,
     Summary,
     TargetTask,
@@ -37,6 +35,7 @@ from torchcross.statistics import (
     lower_is_better,
     within_target,
 )
+from torchcross.statistics.signed_ranks import names_of_best
 
 Value = TypeVar("Value")
 
@@ -52,14 +51,12 @@ def summarise(
     margin: float | None = None,
     scales: Scales | None = None,
     untrained: Collection[str] = (),
-    classes_left_out: ClassesLeftOut | None = None,
     chance: Chance | None = None,
     ceilings: Collection[str] = (),
     draws: EpisodeDraws | None = None,
     split_errors: SplitErrors | None = None,
-    blanks: Blanks | None = None,
-    backbones: BackbonesOfRows | None = None,
     across: Mapping[int | None, Across] | None = None,
+    **shown: Unpack[ShownOptions],
 ) -> Summary:
     """Compare the algorithms within every target and across them; of `Means` only across them."""
     compare = partial(across_targets, related=related, level=level, margin=margin, scales=scales)
@@ -84,12 +81,12 @@ def summarise(
         for shots in sorted(rows.unique("shots"))
     ]
     cells = _without_ceilings(dict(cells_of(comparisons, records)), ceilings)
+    cells = _with_gaps(cells, ceilings)
     unpaired = tuple((one.target, one.shots) for one in comparisons if not one.same_episodes)
     all_shots = tuple(sorted(records.unique("shots")))
     if across is None:
         means = {k: _comparable_means(cells, algorithms, k, metric, unpaired) for k in all_shots}
         across = {k: compare(each) for k, each in means.items() if each}
-    notes, common = _notes(comparisons)
     return Summary(
         metric,
         notation_of(metric),
@@ -99,18 +96,28 @@ def summarise(
         all_shots,
         cells,
         across,
-        notes=notes,
-        common=common,
-        unpaired=unpaired,
+        *_notes(comparisons),
+        unpaired,
         scales=scales or {},
         failures_count_as=tuple(sorted({one.failures_count_as for one in comparisons} - {""})),
         pair_counts=tuple(sorted({len(one.pairs) for one in comparisons} - {0})),
         margin=margin,
-        classes_left_out=classes_left_out or {},
         ceilings=frozenset(ceilings),
-        blanks=blanks or {},
-        backbones=backbones or {},
+        chance=levels,
+        **_fields_of(shown),
     )
+
+
+def _fields_of(shown: ShownOptions) -> dict[str, Any]:
+    """As a summary has them."""
+    return {
+        "classes_left_out": shown.get("classes_left_out") or {},
+        "blanks": shown.get("blanks") or {},
+        "backbones": shown.get("backbones") or {},
+        "failures": tuple(shown.get("failures", ())),
+        "transductive": frozenset(shown.get("transductive", ())),
+        "caveats": tuple(shown.get("caveats", ())),
+    }
 
 
 def with_all_labels(records: Records, ceilings: Collection[str]) -> Records:
@@ -130,15 +137,13 @@ def _in_order_of(table: Records, records: Records) -> tuple[str, ...]:
 
 
 def _notes(comparisons: Sequence[Comparison]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The notes of single comparisons with their places, and those of all of them."""
-    counts = Counter(note for one in comparisons for note in one.notes)
-    placed = (
-        f"{one.target} at shots {shots_word(one.shots)}: {note}"
-        for one in comparisons
-        for note in one.notes
-        if counts[note] < len(comparisons)
-    )
-    common = (note for note, count in counts.items() if count == len(comparisons))
+    """The notes of some comparisons, each once with its places, and those of all of them."""
+    places: dict[str, list[tuple[str, int]]] = {}
+    for one in comparisons:
+        for note in one.notes:
+            places.setdefault(note, []).append((one.target, one.shots))
+    common = [note for note, own in places.items() if len(own) == len(comparisons)]
+    placed = (f"{note} ({places_text(own)})" for note, own in places.items() if note not in common)
     return tuple(placed), tuple(common)
 
 
@@ -154,15 +159,34 @@ def _without_ceilings(
     }
 
 
+def _with_gaps(
+    cells: dict[CellKey, SummaryCell], ceilings: Collection[str]
+) -> dict[CellKey, SummaryCell]:
+    """The cells, those of targets on which other algorithms have none knowing that."""
+    names: dict[int | None, set[str]] = {}
+    present: dict[tuple[str, int | None], set[str]] = {}
+    for target, name, shots in cells:
+        if name not in ceilings:
+            names.setdefault(shots, set()).add(name)
+            present.setdefault((target, shots), set()).add(name)
+    return {
+        (target, name, shots): replace(
+            cell, some_missing=len(present.get((target, shots), ())) < len(names.get(shots, ()))
+        )
+        for (target, name, shots), cell in cells.items()
+    }
+
+
 def _summary_of_means(means: Means, level: float, compare: Callable[[Means], Across]) -> Summary:
-    best_of = np.nanmin if lower_is_better(means.metric) else np.nanmax
     cells: dict[CellKey, SummaryCell] = {}
     for target, row in zip(means.targets, means.values, strict=True):
-        for algorithm, value in zip(means.algorithms, row.tolist(), strict=True):
-            if isfinite(value):
-                interval = Interval(value, nan, nan, 1, "", level)
-                # Equal means are equally good: without intervals nothing else says which is best.
-                cells[target, algorithm, None] = SummaryCell(interval, value == best_of(row))
+        values = dict(zip(means.algorithms, row.tolist(), strict=True))
+        known = {name: value for name, value in values.items() if isfinite(value)}
+        best = names_of_best(known, lower_is_better=lower_is_better(means.metric))
+        for name, value in known.items():
+            interval = Interval(value, nan, nan, 1, "", level)
+            # One alone is better than nothing.
+            cells[target, name, None] = SummaryCell(interval, name in best and len(known) > 1)
     across: dict[int | None, Across] = {}
     if len(means.algorithms) > 1:
         across[None] = compare(means)

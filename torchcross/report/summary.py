@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from math import isfinite, nan
 from typing import TypedDict
 
+from torchcross.metrics.reference_values import CHANCE
 from torchcross.report.cells import CellKey, Column, SummaryCell
+from torchcross.report.inputs import Failure
 from torchcross.report.numbers import Notation
 from torchcross.statistics import Across, Draws, SplitError
 from torchcross.statistics.grade_scales import scale_problem
@@ -40,7 +42,24 @@ BackbonesOfRows = Mapping[str, tuple[str, str]]
 """Algorithm -> its head and its backbone, where the rows of a table are of several backbones."""
 
 
-class TableOptions(TypedDict, total=False):
+def mean_chance(metric: str, chance: Chance, targets: Collection[str]) -> float:
+    """The mean of the chance levels of these targets; NaN where one of them has none."""
+    levels, usual = chance.get(metric, {}), CHANCE.get(metric, nan)
+    return sum(levels.get(name, usual) for name in targets) / len(targets)
+
+
+class ShownOptions(TypedDict, total=False):
+    """What a table shows of a study beside the numbers; no number depends on it."""
+
+    classes_left_out: ClassesLeftOut | None
+    blanks: Blanks | None
+    backbones: BackbonesOfRows | None
+    failures: Sequence[Failure]
+    transductive: Collection[str]
+    caveats: Sequence[str]
+
+
+class TableOptions(ShownOptions, total=False):
     """Which metric of the records is shown, and how its intervals are computed."""
 
     metric: str | None
@@ -51,12 +70,9 @@ class TableOptions(TypedDict, total=False):
     untrained: Collection[str]
     ceilings: Collection[str]
     margin: float | None
-    classes_left_out: ClassesLeftOut | None
     chance: Chance | None
     draws: EpisodeDraws | None
     split_errors: SplitErrors | None
-    blanks: Blanks | None
-    backbones: BackbonesOfRows | None
 
 
 @dataclass(frozen=True)
@@ -84,7 +100,10 @@ class Summary:
     numbers of pairs that Holm's method corrects together. `margin` is that of equivalences.
     `classes_left_out` are those of targets. `ceilings` learned from all labels of a target.
     `blanks` are cells that an algorithm cannot have, with the reason. `backbones` are the parts of
-    rows of several backbones.
+    rows of several backbones. `failures` are parts of the study that have no rows. `chance` is what
+    chance reaches on each target, where that is not the same for all. `transductive` are algorithms
+    whose prediction for an image depends on the other query images. `caveats` are sentences that
+    must stand beside the numbers.
     """
 
     metric: str
@@ -107,6 +126,10 @@ class Summary:
     ceilings: frozenset[str] = frozenset()
     blanks: Blanks = field(default_factory=dict)
     backbones: BackbonesOfRows = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
+    chance: Mapping[str, float] = field(default_factory=dict)
+    transductive: frozenset[str] = frozenset()
+    caveats: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -133,6 +156,12 @@ class Summary:
         """Whether scores of the target leave out classes."""
         partial = (cell.partial for key, cell in self.cells.items() if key[0] == target.name)
         return bool(self.classes_left_out.get(target.name)) or any(partial)
+
+    def chance_on(self, targets: Collection[str]) -> float:
+        """The mean of the chance levels of these targets; NaN where one of them has none."""
+        if self.is_published or not targets:
+            return nan
+        return mean_chance(self.metric, {self.metric: self.chance}, targets)
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -74,7 +74,10 @@ class PlotArea:
     x: AxisScale
     y: AxisScale
 
-    def axes(self, x_ticks: Sequence[float], y_ticks: Sequence[float], x_name: str) -> Markup:
+    def axes(
+        self, x_ticks: Sequence[float], y_ticks: Sequence[float], x_name: str, y_name: str = ""
+    ) -> Markup:
+        """Both axes with their names; `y_name` stands above its axis."""
         left, right, bottom = self.x.start, self.x.end, self.y.start
         parts = [straight_line(left, self.y(y), right, self.y(y), "grid") for y in y_ticks]
         parts.append(straight_line(left, bottom, right, bottom, "axis"))
@@ -84,7 +87,26 @@ class PlotArea:
             parts.append(straight_line(x, bottom, x, bottom + 4, "axis"))
             parts.append(label(x, bottom + 17, tick_text(tick), "tick", "middle"))
         parts.append(label((left + right) / 2, bottom + 32, x_name, "label", "middle"))
+        if y_name:
+            parts.append(label(4, self.y.end - 10, y_name, "label", "start"))
         return join(parts)
+
+    def chance_line(self, chance: float, *, is_level: bool = True) -> Markup:
+        """A dashed line at chance level with its name; upright where scores are on the x axis.
+
+        The name of an upright line stands above the area, where no curve can run through it.
+        """
+        if not isfinite(chance):
+            return Markup()
+        if is_level:
+            y, right = self.y(chance), self.x.end
+            line = straight_line(self.x.start, y, right, y, "chance")
+            middle = (self.x.start + right) / 2
+            return join([line, label(middle, y - 3, "chance", "tick halo", "middle")])
+        x, top = self.x(chance), self.y.end
+        line = straight_line(x, self.y.start, x, top, "chance")
+        # Half of the name is wider than the margin on the right.
+        return join([line, label(min(x, self.x.end - 8), top - 4, "chance", "tick", "middle")])
 
 
 def tick_text(value: float) -> str:

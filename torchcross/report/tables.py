@@ -8,27 +8,32 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from math import isfinite
+from math import isnan
 from typing import Unpack
 
 from torchcross._kit.spreadsheet_cells import cell_of_text
 from torchcross.messages import printable
 from torchcross.records import Means, Records
 from torchcross.report.cells import Column, SummaryCell
+from torchcross.report.failed_rows import failed_on, targets_without_rows
 from torchcross.report.headline import (
     EQUIVALENT,
     NOT_COMPARED,
+    OF_THOSE_THERE,
     ONE_TRAINING,
     TIE,
+    CellText,
     blank_reason,
     cell_text,
     column_groups,
     column_heads,
     columns_of,
-    printed_last_rows,
+    head_name,
     printed_legend,
     target_text,
 )
+from torchcross.report.last_rows import printed_last_rows
+from torchcross.report.latex_width import width_note
 from torchcross.report.numbers import shots_title
 from torchcross.report.summarise import summarise
 from torchcross.report.summary import Summary, TableOptions, TargetTask
@@ -39,11 +44,13 @@ _CSV_PARTS = (
     *("failed", "common mean", "partial", "detectable", "equivalence p"),
     *("over", "episodes low", "episodes high"),
 )
+_CSV_LAST = ("classes left out", "rows that failed", "transductive rows", "caveats")
 _LATEX_SIGNS = {
     TIE: r"$^{\dagger}$",
     NOT_COMPARED: r"$^{\ddagger}$",
     EQUIVALENT: r"$^{\approx}$",
     ONE_TRAINING: r"$^{\circ}$",
+    OF_THOSE_THERE: r"$^{\ast}$",
 }
 
 
@@ -60,8 +67,10 @@ def latex_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
     `classes_left_out` are the classes of targets that no episode has, `chance` is by metric and
     target what chance reaches. `draws` say which images the episodes drew, for each (algorithm,
     target, shots): with them intervals and marks are over images. `blanks` are cells that an
-    algorithm cannot have, with the reason, for each (algorithm, shots). `Means` have no intervals,
-    and ignore the options.
+    algorithm cannot have, with the reason, for each (algorithm, shots). `failures` are named in the
+    legend. `transductive` algorithms, whose prediction for an image depends on the other query
+    images, have a sign in the header. `caveats` are sentences that stand under the table. `Means`
+    have no intervals, and ignore the options.
     """
     return latex_of(summarise(table, **options))
 
@@ -76,13 +85,16 @@ def csv_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
 
     Each algorithm and shots has these columns: mean, low, high, n, undefined, mark, failed, common
     mean, partial, detectable, equivalence p, over, episodes low, episodes high. The mark is "best",
-    "tie", "not compared" or empty; of one training each, it says so. Where there can be no cell
-    (`blanks`), it says why. The common mean is there where
+    "tie", "not compared" or empty; of one training each, it says so, and "best, not all rows" is
+    the best where other rows have no score. Where there can be no cell (`blanks`), it says why. The
+    common mean is there where
     it differs from the mean; detectable and equivalence p are of ties. "over" says what low and
-    high are over; episodes low and high are over episodes of these images. The column "classes left
-    out" is of the target. `Means` are written as
-    `read_means` reads them. Names have escapes for control characters, and those that a spreadsheet
-    would take for a formula (they begin with =, +, - or @) have an apostrophe before them.
+    high are over; episodes low and high are over episodes of these images. The columns
+    "classes left out" and "rows that failed" are of the target; a target whose every row failed has
+    a line without numbers. "transductive rows" and "caveats" are of the whole table. `Means`
+    are written as `read_means` reads them. Names have escapes for control
+    characters, and those that a spreadsheet would take for a formula (they begin with =, +, - or @)
+    have an apostrophe before them.
     """
     return csv_of(summarise(table, **options))
 
@@ -95,10 +107,11 @@ def latex_of(summary: Summary) -> str:
     title = latex_text(summary.notation.title)
     lines = [
         "% For the package booktabs.",
+        *width_note(summary),
         f"\\begin{{tabular}}{{l{'r' * len(columns)}}}",
         "\\toprule",
         *_latex_shots(summary),
-        _latex_row([title, *(latex_text(name) for name, _ in columns)]),
+        _latex_row([title, *(latex_text(head_name(summary, name)) for name, _ in columns)]),
         "\\midrule",
     ]
     for domain, targets in summary.domains.items():
@@ -109,7 +122,10 @@ def latex_of(summary: Summary) -> str:
         for target in targets:
             cells = [_latex_cell(summary, target, column) for column in columns]
             lines.append(_latex_row([indent + latex_text(target_text(summary, target)), *cells]))
-    last = [_latex_row([name, *cells]) for name, cells in printed_last_rows(summary, "---")]
+    last = [
+        _latex_row([row.name, *map(_latex_text, row.cells)])
+        for row in printed_last_rows(summary, "---")
+    ]
     lines += ["\\midrule", *last] if last else []
     lines += ["\\bottomrule", "\\end{tabular}", latex_note(printed_legend(summary))]
     return "\n".join(lines) + "\n"
@@ -136,6 +152,10 @@ def _latex_cell(summary: Summary, target: TargetTask, column: Column) -> str:
     text = cell_text(summary, target, column)
     if text is None:
         return "---"
+    return _latex_text(text)
+
+
+def _latex_text(text: CellText) -> str:
     mean = f"\\textbf{{{text.mean}}}" if text.is_best else text.mean
     spread = f" $\\pm$ {text.spread}" if text.spread else ""
     signs = "".join(_LATEX_SIGNS[sign] for sign in text.sign)
@@ -157,7 +177,7 @@ def markdown_of(summary: Summary) -> str:
             domain_cell = markdown_text(domain) if place == 0 else ""
             name = markdown_text(target_text(summary, target))
             rows.append([domain_cell, name, *cells])
-    rows += [["", name, *cells] for name, cells in printed_last_rows(summary)]
+    rows += [["", row.name, *map(_markdown_text, row.cells)] for row in printed_last_rows(summary)]
     if not summary.has_domains:
         rows = [row[1:] for row in rows]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
@@ -168,6 +188,10 @@ def _markdown_cell(summary: Summary, target: TargetTask, column: Column) -> str:
     text = cell_text(summary, target, column)
     if text is None:
         return "—"
+    return _markdown_text(text)
+
+
+def _markdown_text(text: CellText) -> str:
     return (f"**{text.mean}**" if text.is_best else text.mean) + text.after_mean
 
 
@@ -189,16 +213,27 @@ def csv_of(summary: Summary) -> str:
         columns = (*columns, *summary.blanks)
         titles = [_csv_name(f"{name}, {shots_title(shots)}") for name, shots in columns]
         heads = [f"{title}: {part}" for title in titles for part in _CSV_PARTS]
-        rows = [["domain", "target", "metric", *heads, "classes left out"]]
+        rows = [["domain", "target", "metric", *heads, *_CSV_LAST]]
+        notes = [_csv_name(text) for text in _csv_notes(summary)]
         for target in summary.targets:
             row = [*map(_csv_name, (target.domain, target.name, summary.metric))]
             for column in columns:
                 row += _csv_cell(summary, target, column)
             left_out = summary.classes_left_out.get(target.name, ())
-            rows.append([*row, _csv_name("; ".join(left_out))])
+            failed = failed_on(summary, target.name)
+            rows.append([*row, _csv_name("; ".join(left_out)), _csv_name(failed), *notes])
+        for name in targets_without_rows(summary):
+            row = ["", *map(_csv_name, (name, summary.metric)), *("" for _ in heads), ""]
+            rows.append([*row, _csv_name(failed_on(summary, name)), *notes])
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def _csv_notes(summary: Summary) -> tuple[str, str]:
+    """What holds of the whole table; every line has it, so that no part of the table loses it."""
+    transductive = [name for name in summary.algorithms if name in summary.transductive]
+    return "; ".join(transductive), " ".join([*summary.remarks, *summary.caveats])
 
 
 def _csv_name(name: str) -> str:
@@ -226,13 +261,13 @@ def _csv_cell(summary: Summary, target: TargetTask, column: Column) -> list[str]
 
 
 def _csv_number(value: float) -> str:
-    return repr(value) if isfinite(value) else ""
+    return "" if isnan(value) else repr(value)
 
 
 def _csv_mark(cell: SummaryCell) -> str:
     once = ", one training each" if cell.one_training else ""
     if cell.is_best:
-        return f"best{once}"
+        return f"best{', not all rows' if cell.some_missing else ''}{once}"
     if cell.is_tied:
         return f"tie{once}"
     return "" if cell.is_compared else "not compared"

@@ -27,15 +27,15 @@ from torchcross.statistics.intervals import Interval, mean_interval
 from torchcross.statistics.means import means_of
 from torchcross.statistics.pairs import (
     Difference,
-    Wilcoxon,
     holm,
     paired_difference,
     seeded_difference,
-    wilcoxon,
 )
 from torchcross.statistics.power import smallest_wilcoxon_p, targets_needed
+from torchcross.statistics.prediction_set_values import SetValues, set_values
 from torchcross.statistics.ranks import Friedman, critical_difference, friedman
 from torchcross.statistics.seeds import hierarchical_interval
+from torchcross.statistics.signed_ranks import Wilcoxon, wilcoxon
 from torchcross.statistics.split_errors import (
     SplitError,
     auroc_error,
@@ -43,6 +43,7 @@ from torchcross.statistics.split_errors import (
     split_interval,
 )
 from torchcross.statistics.tails import share_at_chance, worst_mean
+from torchcross.statistics.welch import SummaryOfRuns, WelchTest, welch_test
 from torchcross.statistics.within_target import within_target
 
 __all__ = [
@@ -64,9 +65,12 @@ __all__ = [
     "PerformanceProfile",
     "Reliability",
     "RunSummary",
+    "SetValues",
     "SplitError",
     "Subgroups",
+    "SummaryOfRuns",
     "TargetPair",
+    "WelchTest",
     "Wilcoxon",
     "across_runs",
     "across_targets",
@@ -90,10 +94,12 @@ __all__ = [
     "performance_profile",
     "probability_of_improvement",
     "seeded_difference",
+    "set_values",
     "share_at_chance",
     "smallest_wilcoxon_p",
     "split_interval",
     "targets_needed",
+    "welch_test",
     "wilcoxon",
     "within_target",
     "worst_mean",

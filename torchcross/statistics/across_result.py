@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+from torchcross._kit.counts import count_text
 from torchcross.errors import InputError
 from torchcross.records.notebook_tables import html_table
 from torchcross.statistics.across_warnings import power_warning
 from torchcross.statistics.equivalence import Equivalence
-from torchcross.statistics.pairs import Difference, Wilcoxon
+from torchcross.statistics.pairs import Difference
 from torchcross.statistics.ranks import Friedman
+from torchcross.statistics.signed_ranks import Wilcoxon
 
 
 @final
@@ -18,7 +20,14 @@ from torchcross.statistics.ranks import Friedman
 class TargetPair:
     """`first` minus `second` over targets. `p` is Wilcoxon's, corrected by Holm over all pairs.
 
-    `equivalence` is None where no margin was given. Its `above` is `first` being the larger one.
+    `equivalence` is None where no margin was given. Its `above` is the probability that
+    `first` is the larger one.
+
+    >>> from torchcross.statistics import across_targets
+    >>> table = [[86, 82], [75, 67], [78, 72], [83, 74], [68, 65], [66, 68], [89, 81]]
+    >>> pair = across_targets(table, ["ridge", "ncm"], margin=2.0).pair("ridge", "ncm")
+    >>> round(pair.difference.mean, 2), round(pair.p, 3), pair.equivalence.above > 0.9
+    (5.14, 0.031, True)
     """
 
     first: str
@@ -40,6 +49,7 @@ class Across:
     critical-difference diagram. `warnings` say why, what was left out, and what is not independent.
     `not_averaged` says why `means`, differences and Wilcoxon's tests are NaN: the metric is in
     grades, and the targets have different ones. `margin` is that of the equivalences.
+    `lower_is_better` says which side of a difference is the better one.
     """
 
     algorithms: tuple[str, ...]
@@ -57,6 +67,7 @@ class Across:
     warnings: tuple[str, ...]
     not_averaged: str = ""
     margin: float | None = None
+    lower_is_better: bool = False
 
     @property
     def ranks_differ(self) -> bool:
@@ -78,7 +89,7 @@ class Across:
     def family(self) -> str:
         """The tests that Holm's method corrects together."""
         pairs = f"{len(self.pairs)} pairs" if len(self.pairs) > 1 else "one pair"
-        return f"{pairs} of {len(self.algorithms)} algorithms, over {len(self.targets)} targets"
+        return f"{pairs} of {len(self.algorithms)} algorithms, over {self._targets_text()}"
 
     def pair(self, first: str, second: str) -> TargetPair:
         for pair in self.pairs:
@@ -88,19 +99,32 @@ class Across:
             f"there is no pair ({first!r}, {second!r}); see pairs, each in the order of the table"
         )
 
+    def better_by_test(self, pair: TargetPair) -> str:
+        """The better one of a pair by Wilcoxon's test; "" where the test does not separate them.
+
+        It may be the one with the worse mean, which a few targets with large differences decide.
+        """
+        if not pair.p <= 1 - self.level:
+            return ""
+        is_first = (pair.wilcoxon.side < 0) == self.lower_is_better
+        return pair.first if is_first else pair.second
+
     def __str__(self) -> str:
         ranks = ", ".join(f"{name} {rank:.3f}" for rank, name, _ in self._ranking())
-        title = f"{len(self.targets)} targets: {ranks}"
+        title = f"{self._targets_text()}: {ranks}"
         return "\n".join([title, self._friedman_line(), *self._pair_lines(), *self.warnings])
 
     def _repr_html_(self) -> str:
         rows = [(name, f"{rank:.3f}", f"{mean:.3f}") for rank, name, mean in self._ranking()]
         return html_table(
-            f"{len(self.targets)} targets",
+            self._targets_text(),
             ("algorithm", "mean rank", "mean"),
             rows,
             [self._friedman_line(), *self._pair_lines(), *self.warnings],
         )
+
+    def _targets_text(self) -> str:
+        return count_text(len(self.targets), "targets")
 
     def _ranking(self) -> list[tuple[float, str, float]]:
         """(mean rank, algorithm, mean), the best first."""
@@ -122,5 +146,10 @@ class Across:
                 f"{pair.first} - {pair.second}: {pair.difference.interval}, Wilcoxon W"
                 f" {pair.wilcoxon.W:g}, p {pair.p:.2g}"
             )
+            # A test against the mean would be read as one for it.
+            if pair.difference.mean * pair.wilcoxon.side < 0 and (
+                better := self.better_by_test(pair)
+            ):
+                line += f" in favour of {better}"
             lines.append(f"{line}, {pair.equivalence}" if pair.equivalence else line)
         return [*lines, f"p is corrected by Holm's method over {self.family}"]

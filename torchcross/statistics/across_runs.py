@@ -60,6 +60,17 @@ class RunSummary:
     over episodes. `worst` is the mean of the worst tenth of the episodes of a target. `at_chance`
     is the share of episodes at chance level or worse, NaN where the level of a target is not known.
     `profile` has the share of episodes that are better than each threshold.
+
+    >>> from torchcross.records import EpisodeRecord, Records
+    >>> from torchcross.statistics import across_runs
+    >>> records = Records.of(
+    ...     EpisodeRecord("run", target, "ink", name, 5, seed, place, "auroc", best - place / 100)
+    ...     for name, best in {"ridge": 0.8, "ncm": 0.75}.items()
+    ...     for target in ("disc", "star") for seed in (0, 1) for place in range(10)
+    ... )
+    >>> row = across_runs(records, "auroc", shots=5).row("ridge")
+    >>> round(row.iqm.mean, 3), round(row.worst, 3), row.at_chance
+    (0.755, 0.71, 0.0)
     """
 
     algorithm: str
@@ -72,7 +83,19 @@ class RunSummary:
 @final
 @dataclass(frozen=True, slots=True)
 class Improvement:
-    """How likely `first` is better than `second`, on a target and in a training taken at random."""
+    """How likely `first` is better than `second`, on a target and in a training taken at random.
+
+    >>> from torchcross.records import EpisodeRecord, Records
+    >>> from torchcross.statistics import across_runs
+    >>> records = Records.of(
+    ...     EpisodeRecord("run", "disc", "ink", name, 5, seed, 0, "auroc", score - seed / 100)
+    ...     for name, score in {"ridge": 0.8, "ncm": 0.75}.items()
+    ...     for seed in (0, 1, 2)
+    ... )
+    >>> (pair,) = across_runs(records, "auroc", shots=5).improvements
+    >>> pair.first, pair.second, pair.interval.mean
+    ('ridge', 'ncm', 1.0)
+    """
 
     first: str
     second: str

@@ -15,21 +15,25 @@ from torchcross.statistics.across_result import Across, TargetPair
 from torchcross.statistics.across_warnings import (
     FEWEST_TARGETS,
     few_targets_warning,
+    interval_warning,
     left_out,
     power_warning,
     related_warnings,
 )
+from torchcross.statistics.bounds import Bounds, bounds_of
 from torchcross.statistics.complete_tables import complete_targets, without_sparse
 from torchcross.statistics.equivalence import check_margin, equivalence
 from torchcross.statistics.grade_scales import scale_problem
 from torchcross.statistics.intervals import check_level
-from torchcross.statistics.pairs import holm, paired_difference, wilcoxon, without_rounding
+from torchcross.statistics.over_targets import difference_over_targets
+from torchcross.statistics.pairs import holm, without_rounding
 from torchcross.statistics.ranks import (
     critical_difference,
     friedman,
     groups_within,
     ranks_of,
 )
+from torchcross.statistics.signed_ranks import wilcoxon
 
 
 def across_targets(
@@ -75,7 +79,7 @@ def across_targets(
     has_diagram = len(used) >= FEWEST_TARGETS
     not_averaged = scale_problem(means.metric, used, scales or {})
     comparable = np.full_like(values, np.nan) if not_averaged else values
-    pairs = _pairs(comparable, means.algorithms, level, margin)
+    pairs = _pairs(comparable, means.algorithms, level, margin, bounds_of(means.metric))
     warnings = [
         *left_out(all_means, means),
         *_limits(len(used), len(pairs), level, not_averaged),
@@ -99,6 +103,7 @@ def across_targets(
         warnings=tuple(warnings),
         not_averaged=not_averaged,
         margin=margin,
+        lower_is_better=lower_is_better,
     )
 
 
@@ -109,6 +114,7 @@ def _limits(targets: int, pairs: int, level: float, not_averaged: str) -> Iterat
         yield not_averaged
     else:
         yield from power_warning(targets, pairs, level)
+        yield from interval_warning(targets)
 
 
 def _column_means(table: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -133,7 +139,11 @@ def _as_means(
 
 
 def _pairs(
-    values: NDArray[np.float64], names: Sequence[str], level: float, margin: float | None
+    values: NDArray[np.float64],
+    names: Sequence[str],
+    level: float,
+    margin: float | None,
+    bounds: Bounds | None,
 ) -> tuple[TargetPair, ...]:
     columns = dict(zip(names, values.T, strict=True))
     pairs = list(combinations(names, 2))
@@ -147,7 +157,7 @@ def _pairs(
         TargetPair(
             first,
             second,
-            paired_difference(columns[first], columns[second], level=level),
+            difference_over_targets(columns[first], columns[second], level, bounds),
             test,
             p,
             None if margin is None else equivalence(difference, margin),

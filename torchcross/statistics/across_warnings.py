@@ -7,7 +7,9 @@ from typing import Final
 
 import numpy as np
 
+from torchcross._kit.counts import count_text
 from torchcross.records.published_means import Means
+from torchcross.statistics.over_targets import FEWEST_OF_INTERVAL
 from torchcross.statistics.power import smallest_wilcoxon_p, targets_needed
 
 FEWEST_TARGETS: Final = 6
@@ -44,14 +46,19 @@ def power_warning(targets: int, pairs: int, level: float) -> Iterator[str]:
         product = f" ({pairs} x 2^{1 - targets})" if smallest_corrected < 1 else ""
         yield (
             f"no pair can be separated at {_level_text(level)} by Wilcoxon's test, however large"
-            f" the difference: with {targets} {_targets(targets)} and {tests} the smallest p is"
+            f" the difference: with {count_text(targets, 'targets')} and {tests} the smallest p is"
             f" {smallest_corrected:.4g}{product}; {targets_needed(pairs, level)} targets would be"
             " needed"
         )
 
 
-def _targets(count: int) -> str:
-    return "target" if count == 1 else "targets"
+def interval_warning(targets: int) -> Iterator[str]:
+    """Why a difference over targets has no interval, where it has none."""
+    if 0 < targets < FEWEST_OF_INTERVAL:
+        yield (
+            f"no interval of a difference is given over {count_text(targets, 'targets')}: the"
+            f" spread over targets needs {FEWEST_OF_INTERVAL} of them"
+        )
 
 
 def _level_text(level: float) -> str:

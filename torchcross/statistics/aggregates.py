@@ -53,6 +53,11 @@ def interquartile_mean(
 
     A quarter of the scores, rounded down, is left out at each end. It is harder to move by a few
     scores than a mean, and uses more of them than a median.
+
+    >>> from torchcross.statistics import interquartile_mean
+    >>> scores = np.array([[0.71, 0.62, 0.80], [0.69, 0.66, 0.78], [0.74, 0.60, 0.83]])
+    >>> round(interquartile_mean(scores, resamples=199).mean, 3)
+    0.716
     """
     table = as_runs(scores, "scores")
     check_level(level)
@@ -74,6 +79,12 @@ def probability_of_improvement(
     It is the share of pairs of runs in which `first` is better, equal ones counting half (Mann and
     Whitney's U over the number of pairs), averaged over targets. The runs of both are resampled by
     themselves. Both tables have the same targets, and may have other numbers of runs.
+
+    >>> from torchcross.statistics import probability_of_improvement
+    >>> ours = np.array([[0.71, 0.62], [0.69, 0.66]])
+    >>> theirs = np.array([[0.60, 0.63], [0.61, 0.58]])
+    >>> probability_of_improvement(ours, theirs, resamples=199).mean
+    0.875
     """
     one, other = as_runs(first, "first"), as_runs(second, "second")
     if one.shape[1] != other.shape[1]:
@@ -103,7 +114,13 @@ def performance_profile(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> PerformanceProfile:
-    """The share of runs above each threshold, with its interval: the whole distribution at once."""
+    """The share of runs above each threshold, with its interval: the whole distribution at once.
+
+    >>> from torchcross.statistics import performance_profile
+    >>> scores = np.array([[0.71, 0.62, 0.80], [0.69, 0.66, 0.78]])
+    >>> performance_profile(scores, [0.6, 0.7, 0.8], resamples=199).shares
+    array([1. , 0.5, 0. ])
+    """
     table, places = as_runs(scores, "scores"), as_values(thresholds, "thresholds")
     check_level(level)
     samples = resampled_runs(table, Stream(seed, "runs"), resamples)

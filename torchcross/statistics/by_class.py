@@ -36,7 +36,13 @@ _UNIT: Final = (0.0, 1.0)
 @final
 @dataclass(frozen=True, eq=False)
 class Subgroups:
-    """The groups of one column: `codes[i]` is the place in `names` of image i's group, or -1."""
+    """The groups of one column: `codes[i]` is the place in `names` of image i's group, or -1.
+
+    >>> from torchcross.statistics import Subgroups
+    >>> sex = Subgroups("sex", ("female", "male"), np.array([0, 1, 1, -1]))
+    >>> sex.names[sex.codes[1]]
+    'male'
+    """
 
     column: str
     names: tuple[str, ...]

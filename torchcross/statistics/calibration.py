@@ -28,6 +28,16 @@ class Reliability:
     counts  (C, B) predictions in each bin
     mean    (C, B) their mean probability; NaN in an empty bin
     share   (C, B) the share of them whose image has the class; NaN in an empty bin
+
+    >>> from torchcross.statistics import Reliability
+    >>> reliability = Reliability(
+    ...     edges=np.array([0.0, 0.5, 1.0]),
+    ...     counts=np.array([[30, 10]]),
+    ...     mean=np.array([[0.25, 0.75]]),
+    ...     share=np.array([[0.25, 0.5]]),
+    ... )
+    >>> reliability.errors  # a quarter of the predictions, off by a quarter
+    array([0.0625])
     """
 
     edges: Floats

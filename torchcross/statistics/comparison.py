@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -23,6 +24,18 @@ class ComparisonRow:
     comparison. `failed` values are in the mean as the comparison's `failures_count_as`; where any
     algorithm failed, `common` is the interval over the episodes that every algorithm scored, None
     where this one scored too few of them. `partial` values are averages that left out classes.
+
+    >>> from torchcross.records import EpisodeRecord, Records
+    >>> from torchcross.statistics import within_target
+    >>> scores = {"ridge": [0.9, 0.8, 0.9, 0.7], "ncm": [0.7, 0.6, 0.8, 0.6]}
+    >>> records = Records.of(
+    ...     EpisodeRecord("run", "ink/shape", "ink", name, 5, 0, episode, "auroc", score)
+    ...     for name, values in scores.items()
+    ...     for episode, score in enumerate(values)
+    ... )
+    >>> row = within_target(records, "ink/shape", "auroc", shots=5).row("ncm")
+    >>> print(row.algorithm, row.interval, row.failed)
+    ncm 0.675 ± 0.152 0
     """
 
     algorithm: str
@@ -47,9 +60,22 @@ class Pair:
 
     `p` is corrected by Holm's method over the comparison's `family`. Where any algorithm failed,
     `common` is the difference over the episodes that every algorithm scored, with its `common_p`.
-    Of a tie, `detectable` is the smallest difference that the test finds with 80 % power, and
-    `equivalence_p` the p of two one-sided tests within the comparison's margin, corrected by Holm's
-    method over the pairs; both are NaN elsewhere.
+    Of a tie, `detectable` is the smallest difference that the test finds with 80 % power (infinite
+    where no two scores of the metric are so far apart), and `equivalence_p` the p of two one-sided
+    tests within the comparison's margin, corrected by Holm's method over the pairs; both are NaN
+    elsewhere.
+
+    >>> from torchcross.records import EpisodeRecord, Records
+    >>> from torchcross.statistics import within_target
+    >>> scores = {"ridge": [0.9, 0.8, 0.9, 0.7], "ncm": [0.7, 0.6, 0.8, 0.6]}
+    >>> records = Records.of(
+    ...     EpisodeRecord("run", "ink/shape", "ink", name, 5, 0, episode, "auroc", score)
+    ...     for name, values in scores.items()
+    ...     for episode, score in enumerate(values)
+    ... )
+    >>> (pair,) = within_target(records, "ink/shape", "auroc", shots=5).pairs
+    >>> round(pair.difference.mean, 3), round(pair.p, 3), pair.is_separated(0.95)
+    (0.15, 0.014, True)
     """
 
     first: str
@@ -79,8 +105,9 @@ class Comparison:
     """The algorithms on one target.
 
     `ties` are those whose paired difference from the `best` is not significant. `best` is "" where
-    nothing is defined, or where means do not say which algorithm is best: `notes` say why, what was
-    left out and what was not measured. `same_episodes` is False where some were not scored on the
+    nothing is defined or compared, or where means do not say which algorithm is best: `notes` say
+    why, what was left out and what was not measured. `also_best` are those with the same mean as
+    the best; they are ties, too. `same_episodes` is False where some were not scored on the
     episodes of the others. `failures_count_as` names the value of a failure, and is "" where
     nothing failed. `one_training`: an algorithm was trained once, so the best and the ties are of
     one training each. `margin` is that of the equivalences, None where none was given.
@@ -99,6 +126,12 @@ class Comparison:
     failures_count_as: str = ""
     one_training: bool = False
     margin: float | None = None
+    also_best: tuple[str, ...] = ()
+
+    @property
+    def leaders(self) -> tuple[str, ...]:
+        """The best, and those with the same mean."""
+        return (self.best, *self.also_best) if self.best else ()
 
     @property
     def family(self) -> str:
@@ -110,18 +143,22 @@ class Comparison:
     @property
     def equivalent(self) -> tuple[str, ...]:
         """The ties whose difference from the best is within ±margin, at the level."""
-        return tuple(
-            pair.other(self.best) for pair in self.pairs if pair.equivalence_p <= 1 - self.level
-        )
+        return tuple(name for name in self.ties if self.equivalence_p(name) <= 1 - self.level)
 
     def detectable(self, tie: str) -> float:
         """The smallest difference from the best that the test of this tie finds with 80 % power."""
-        pair = self.pair_with_best(tie)
-        return math.nan if pair is None else pair.detectable
+        return _largest([pair.detectable for pair in self._pairs_with_leaders(tie)])
 
-    def pair_with_best(self, algorithm: str) -> Pair | None:
-        names = {algorithm, self.best}
-        return next((pair for pair in self.pairs if names == {*pair.names}), None)
+    def equivalence_p(self, tie: str) -> float:
+        """That of the pair of this tie with the best; the largest one where several lead."""
+        return _largest([pair.equivalence_p for pair in self._pairs_with_leaders(tie)])
+
+    def _pairs_with_leaders(self, algorithm: str) -> list[Pair]:
+        return [
+            pair
+            for pair in self.pairs
+            if algorithm in pair.names and pair.other(algorithm) in self.leaders
+        ]
 
     def row(self, algorithm: str) -> ComparisonRow:
         return row_of(self.rows, algorithm)
@@ -144,11 +181,12 @@ class Comparison:
 
     def _mark(self, row: ComparisonRow) -> str:
         marks, name = [], row.algorithm
-        if name == self.best:
+        if name in self.leaders:
             marks.append("best")
         elif name in self.ties:
             reach = self.detectable(name)
-            test = "" if math.isnan(reach) else f", {reach:.3f} is detectable"
+            least = f"{reach:.3f}" if math.isfinite(reach) else "no difference"
+            test = "" if math.isnan(reach) else f", {least} is detectable"
             within = f", equivalent within {self.margin:g}" if name in self.equivalent else ""
             marks.append(f"tie{test}{within}")
         if marks and self.one_training:
@@ -160,3 +198,8 @@ class Comparison:
         if row.partial:
             marks.append(f"{row.partial} partial")
         return "; ".join(marks)
+
+
+def _largest(values: Sequence[float]) -> float:
+    """NaN of none."""
+    return max((value for value in values if not math.isnan(value)), default=math.nan)

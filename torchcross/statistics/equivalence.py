@@ -64,6 +64,10 @@ def equivalence(
     pairs (i, j), also i = j, whose mean difference lies in it; a mean at ±margin counts half. The
     probabilities say in which share of the samples each region has the largest sum. Equal seeds
     give equal numbers.
+
+    >>> from torchcross.statistics import equivalence
+    >>> equivalence([0.01, -0.02, 0.005, 0.0, -0.01, 0.015], margin=0.03, samples=1000)
+    Equivalence(below=0.0, within=1.0, above=0.0, margin=0.03, n=6)
     """
     check_margin(margin)
     if samples < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -20,7 +21,7 @@ class Fall:
     balanced, natural  mean scores, each over its own episodes
     fall               the first less the second, with its interval over the episodes of both: they
                        are other episodes, so nothing is paired
-    targets            how many targets it is averaged over
+    over               the targets that it is averaged over
     """
 
     algorithm: str
@@ -28,7 +29,12 @@ class Fall:
     balanced: float
     natural: float
     fall: Interval
-    targets: int
+    over: tuple[str, ...]
+
+    @property
+    def targets(self) -> int:
+        """How many targets it is averaged over."""
+        return len(self.over)
 
 
 def falls(balanced: Records, natural: Records, metric: str) -> list[Fall]:
@@ -45,7 +51,7 @@ def falls(balanced: Records, natural: Records, metric: str) -> list[Fall]:
             ]
             common = [name for name in sides[0] if name in sides[1]]
             if common:
-                pairs = [(sides[0][name], sides[1][name]) for name in common]
+                pairs = {name: (sides[0][name], sides[1][name]) for name in common}
                 result.append(_fall(str(algorithm), int(shots), pairs))
     return result
 
@@ -66,12 +72,12 @@ def _targets(records: Records, algorithm: str, shots: int, metric: str) -> dict[
     return intervals
 
 
-def _fall(algorithm: str, shots: int, pairs: list[tuple[Interval, Interval]]) -> Fall:
+def _fall(algorithm: str, shots: int, by_target: Mapping[str, tuple[Interval, Interval]]) -> Fall:
     """Variances of independent means add up; halves of intervals stand for standard errors."""
-    count = len(pairs)
+    count, pairs = len(by_target), by_target.values()
     before, after = (math.fsum(pair[side].mean for pair in pairs) / count for side in (0, 1))
     half = math.sqrt(math.fsum(each.half**2 for pair in pairs for each in pair)) / count
     fall = before - after
     episodes = sum(each.n for pair in pairs for each in pair)
     interval = Interval(fall, fall - half, fall + half, episodes, "t")
-    return Fall(algorithm, shots, before, after, interval, count)
+    return Fall(algorithm, shots, before, after, interval, tuple(by_target))

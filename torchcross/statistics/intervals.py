@@ -21,6 +21,8 @@ from torchcross.statistics.special_functions import normal_cdf, normal_quantile,
 Floats = NDArray[np.float64]
 RESAMPLES: Final = 9999
 ONE_VALUE: Final = "one value has no interval"
+AT_END: Final = "no interval can be estimated"
+"""How the note begins where all values are an end of their scale."""
 _FEWEST_RESAMPLES = 99
 
 
@@ -54,7 +56,9 @@ class Interval:
     def __str__(self) -> str:
         if math.isnan(self.mean):
             return "undefined"
-        return f"{self.mean:.3f}" if math.isnan(self.half) else f"{self.mean:.3f} ± {self.half:.3f}"
+        # z: what rounds to zero has no sign.
+        mean = f"{self.mean:z.3f}"
+        return mean if math.isnan(self.half) else f"{mean} ± {self.half:.3f}"
 
 
 def mean_interval(
@@ -72,12 +76,21 @@ def mean_interval(
 
     The methods are mean ± t s / sqrt(n) ("t"), mean ± z s / sqrt(n) ("normal") and "bca" (Efron
     1987). NaN values are left out and counted. One value has no interval; equal values have one of
-    width 0. The order of the values does not matter, not even to the last bit.
+    width 0, and none where they are all one of the `bounds`: at the end of a scale values show no
+    spread, however much other ones would have. The order of the values does not matter, not even to
+    the last bit.
 
     With `draws` the interval is over images: values are scores of the `episodes` of these numbers
     (by default of all episodes of the draws, ascending). Where episodes share no image, both
     intervals are the same. Where images cannot be told from episodes, the note says why. `bounds`
     are the least and the largest value of the metric, such as (0, 1): the interval stays within.
+
+    >>> from torchcross.statistics import mean_interval
+    >>> interval = mean_interval([0.81, 0.77, 0.85, 0.79, 0.83])
+    >>> print(interval)
+    0.810 ± 0.039
+    >>> interval.n, round(interval.half, 3)
+    (5, 0.039)
     """
     check_level(level)
     check_method(method)
@@ -93,9 +106,10 @@ def mean_interval(
         mean_and_ends = (mean_of(scaled), *METHODS[method](scaled, level, seed, resamples))
         mean, low, high = np.ldexp(mean_and_ends, exponent).tolist()
         interval = Interval(mean, low, high, len(defined), method, level)
-        if method != "bca":
-            interval = in_bounds(interval, bounds)
-    return with_undefined(over_images(interval, law, bounds), len(numbers))
+    if method != "bca":
+        interval = in_bounds(interval, bounds)
+    interval = over_images(no_interval_at_end(interval, bounds), law, bounds)
+    return with_undefined(interval, len(numbers))
 
 
 def over_images(interval: Interval, law: ImageLaw | str | None, bounds: Bounds | None) -> Interval:
@@ -126,14 +140,27 @@ def in_bounds(interval: Interval, bounds: Bounds | None) -> Interval:
     mean = interval.mean
     low, _ = within_bounds(mean, mean - interval.low, bounds)
     _, high = within_bounds(mean, interval.high - mean, bounds)
-    return replace(interval, low=low, high=high)
+    return no_interval_at_end(replace(interval, low=low, high=high), bounds)
 
 
 def kept_in_bounds(interval: Interval, bounds: Bounds | None) -> Interval:
     """The interval, on the logit scale where it would leave the bounds."""
     if bounds is None or (interval.low >= bounds[0] and interval.high <= bounds[1]):
-        return interval
+        return no_interval_at_end(interval, bounds)
     return in_bounds(interval, bounds)
+
+
+def no_interval_at_end(interval: Interval, bounds: Bounds | None) -> Interval:
+    """The interval; none where all values are one of the bounds, with the reason.
+
+    Values in the middle of a scale that are all equal hardly vary. At its end they look the same
+    whether they vary or not: what is worse has not been seen yet.
+    """
+    if bounds is None or interval.low != interval.high or interval.mean not in bounds:
+        return interval
+    reason = f"{AT_END}: all {interval.n} values are {interval.mean:g}, an end of the scale"
+    notes = [note for note in interval.note.split("; ") if note != _equal_note(interval.n)]
+    return replace(interval, low=math.nan, high=math.nan, note=join_notes(*notes, reason))
 
 
 def with_undefined(interval: Interval, values: int) -> Interval:
@@ -154,8 +181,12 @@ def without_spread(values: Floats, method: str, level: float) -> Interval | None
     if n == 1:
         return Interval(mean, math.nan, math.nan, 1, method, level, note=ONE_VALUE)
     if values.min() == values.max():
-        return Interval(mean, mean, mean, n, method, level, note=f"all {n} values are equal")
+        return Interval(mean, mean, mean, n, method, level, note=_equal_note(n))
     return None
+
+
+def _equal_note(n: int) -> str:
+    return f"all {n} values are equal"
 
 
 # -- methods ---------------------------------------------------------------------------------------

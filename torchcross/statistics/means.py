@@ -25,6 +25,12 @@ def means_of(
     `within_target`; `chance` is that of each target. Failures and undefined values are counted in
     `notes`. A mean of nothing is NaN, and so is that of an algorithm which has too few episodes in
     common with the others.
+
+    >>> from torchcross.records import EpisodeRecord, Records
+    >>> from torchcross.statistics import means_of
+    >>> row = EpisodeRecord("r", "ink/shape", "ink", "ncm", 5, 0, 0, "auroc", 0.75)
+    >>> means_of(Records.of([row]), "auroc", 5).values
+    array([[0.75]])
     """
     records = records.where(metric=metric, shots=shots)
     if not len(records):

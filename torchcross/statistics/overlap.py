@@ -45,8 +45,8 @@ class Overlap:
     """What episodes share, in the form in which the restricted likelihood needs it.
 
     K is N N' over the mean of its diagonal, and `shared` the mean of all its entries. The rows of
-    `directions` are the eigenvectors of R R' (over the same mean, and centred) whose `eigenvalues`
-    are not 0. `sample` are the places of the episodes in them: all, or evenly spaced ones.
+    `directions` are the eigenvectors of R R' (over the same mean) whose `eigenvalues` are not 0.
+    `sample` are the places of the episodes in them: all, or evenly spaced ones.
     """
 
     shared: float
@@ -120,22 +120,22 @@ def _counts(draws: Draws, numbers: Indices, columns: Indices) -> Any:
 
 
 def _spectrum(draws: Draws, numbers: Indices, units: Indices) -> tuple[Floats, Floats]:
-    """The eigenvalues of the centred R R' that are not 0, and their eigenvectors as rows."""
+    """The eigenvalues of R R' that are not 0, and their eigenvectors as rows.
+
+    Columns of R sum to 0, since what is expected of all episodes is what they drew.
+    """
     strata_of_images = _pooled_strata(draws)
     counts, strata = _counts(draws, numbers, units), _counts(draws, numbers, strata_of_images)
     shares = _shares_of_strata(draws, numbers, strata_of_images, units)
     if counts.shape[1] < len(numbers):
         # R'R is the smaller matrix. It has the same eigenvalues.
         residuals = counts.toarray() - (strata @ shares).toarray()
-        residuals -= residuals.mean(axis=0)
         values, vectors = np.linalg.eigh(residuals.T @ residuals)
         kept = values > _ROUNDING * values[-1]
         return values[kept], ((residuals @ vectors[:, kept]) / np.sqrt(values[kept])).T
     crossed = (strata @ (shares @ counts.T)).toarray()
     expected = (strata @ (shares @ shares.T) @ strata.T).toarray()
     products = (counts @ counts.T).toarray() - crossed - crossed.T + expected
-    products -= products.mean(axis=0)
-    products -= products.mean(axis=1)[:, None]
     values, vectors = np.linalg.eigh(products)
     kept = values > _ROUNDING * values[-1]
     return values[kept], vectors[:, kept].T

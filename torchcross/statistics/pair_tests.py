@@ -49,15 +49,21 @@ def _common_difference(
 
 
 def with_resolution(
-    pairs: Sequence[Pair], view: Views, best: str, options: MeanOptions, margin: float | None
+    pairs: Sequence[Pair],
+    view: Views,
+    leaders: Sequence[str],
+    options: MeanOptions,
+    margin: float | None,
 ) -> tuple[Pair, ...]:
-    """The pairs, those of the best and its ties with what their tests can say.
+    """The pairs, those of the best and their ties with what their tests can say.
 
     Intervals here are those of the test, Student's, also where others are shown.
     """
     options = replace(options, method="t")
     tests = len(pairs) * (1 if view.common is None else 2)
-    is_tie = [best in pair.names and not pair.is_separated(options.level) for pair in pairs]
+    is_tie = [
+        bool({*leaders} & {*pair.names}) and not pair.is_separated(options.level) for pair in pairs
+    ]
     resolved, ps = [], []
     for pair, tied in zip(pairs, is_tie, strict=True):
         p = math.nan
@@ -65,6 +71,8 @@ def with_resolution(
             scores = (view.counted.scores[name] for name in pair.names)
             pair_scores = options.pairs_of(pair.names, *scores)
             reach = detectable_difference(pair_scores.difference, options.level, tests)
+            if options.bounds is not None and reach > options.bounds[1] - options.bounds[0]:
+                reach = math.inf  # No two scores are so far apart.
             pair = replace(pair, detectable=reach)
             if margin is not None:
                 difference_from = partial(pair_scores.difference, options.level)

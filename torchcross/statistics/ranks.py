@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcross.statistics.pairs import average_ranks
+from torchcross.statistics.signed_ranks import average_ranks
 from torchcross.statistics.special_functions import chi2_tail, f_tail, nemenyi_q
 
 Floats = NDArray[np.float64]
@@ -44,6 +44,11 @@ def friedman(ranks: Floats, *, tied: bool = True) -> Friedman:
     F = (N-1) chi2 / (N (k-1) - chi2) with k-1 and (k-1)(N-1) degrees of freedom. Ties everywhere:
     chi2 = 0, p = 1. Rows that are all the same: F is infinite, and its p the exact one, m^(1-N)
     for m orders of such a row.
+
+    >>> from torchcross.statistics import friedman
+    >>> ranks = np.array([[1.0, 2.0, 3.0], [1.0, 3.0, 2.0], [1.0, 2.0, 3.0], [2.0, 1.0, 3.0]])
+    >>> round(friedman(ranks).p, 3)
+    0.105
     """
     n, k = ranks.shape
     if n < 2:
@@ -65,7 +70,12 @@ def friedman(ranks: Floats, *, tied: bool = True) -> Friedman:
 
 
 def critical_difference(k: int, n: int, level: float = 0.95) -> float:
-    """Nemenyi's: mean ranks that are q sqrt(k (k+1) / (6 N)) apart are different (Demšar 2006)."""
+    """Nemenyi's: mean ranks that are q sqrt(k (k+1) / (6 N)) apart are different (Demšar 2006).
+
+    >>> from torchcross.statistics import critical_difference
+    >>> round(critical_difference(5, 10), 3)
+    1.929
+    """
     return nemenyi_q(k, level) * math.sqrt(k * (k + 1) / (6 * n)) if n else math.nan
 
 

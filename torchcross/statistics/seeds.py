@@ -26,6 +26,7 @@ from torchcross.statistics.intervals import (
     join_notes,
     mean_interval,
     mean_of,
+    no_interval_at_end,
     over_images,
     with_undefined,
     without_spread,
@@ -219,7 +220,7 @@ def seeded_interval(
         low, high = np.ldexp(_bounds(scaled, shared, level, seed, resamples), exponent).tolist()
         interval = Interval(mean_of(values), low, high, len(values), SEEDED, level)
         interval = in_bounds(interval, bounds)
-    interval = over_images(interval, law, bounds)
+    interval = over_images(no_interval_at_end(interval, bounds), law, bounds)
     return with_seed_note(interval, max(1, len(rows)))
 
 

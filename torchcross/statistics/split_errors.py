@@ -96,6 +96,12 @@ def bootstrap_errors(
 
     Subjects (else images) are drawn with replacement. A score that is undefined in more than half
     of the samples has the error NaN.
+
+    >>> from torchcross.statistics import bootstrap_errors
+    >>> answers = np.array([1, 0, 1, 1, 0, 1, 0, 1])
+    >>> errors = bootstrap_errors(lambda rows: {"accuracy": float(answers[rows].mean())}, images=8)
+    >>> round(errors["accuracy"], 2)
+    0.17
     """
     units = _units(images, subjects)
     members = np.split(np.argsort(units, kind="stable"), np.cumsum(np.bincount(units))[:-1])

@@ -21,6 +21,10 @@ def worst_mean(
     """The mean of the worst `share` of the values, their number rounded up; NaN of no value.
 
     NaN values are left out.
+
+    >>> from torchcross.statistics import worst_mean
+    >>> worst_mean([0.9, 0.8, 0.4, 0.7, 0.6], share=0.4)
+    0.5
     """
     if not 0 < share <= 1:
         raise InputError(f"share={share!r}; give a number above 0 and at most 1, such as 0.1")
@@ -39,6 +43,10 @@ def share_at_chance(values: ArrayLike, chance: float, *, lower_is_better: bool =
     """The share of the values that are at `chance` or worse; NaN of no value.
 
     NaN values are left out. Values that rounding alone sets apart from chance are at chance.
+
+    >>> from torchcross.statistics import share_at_chance
+    >>> share_at_chance([0.45, 0.6, 0.7, 0.5], chance=0.5)
+    0.5
     """
     numbers = as_values(values, "values")
     known = numbers[~np.isnan(numbers)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -30,6 +30,7 @@ from torchcross.statistics.intervals import (
     check_method,
     join_notes,
 )
+from torchcross.statistics.leaders import leaders_of
 from torchcross.statistics.pair_tests import tested_pairs, with_resolution
 from torchcross.statistics.resolution import check_margin
 from torchcross.statistics.seeds import ONE_SEED
@@ -61,7 +62,8 @@ def within_target(
     An episode that an algorithm failed on, because it diverged there or because others scored it,
     counts as the chance level of the metric (`chance` where it is given), or as its worst value:
     `failures_count_as` of the result. The best leads with failures counted, and over the episodes
-    that every algorithm scored. What either test separates from the best is no tie.
+    that every algorithm scored. What either test separates from the best is no tie. Equal means
+    share the lead, and one algorithm alone is no best.
 
     With one training seed an interval is over episodes (`method` of `mean_interval`) and a test is
     the paired t test. With several they are those of `hierarchical_interval` and
@@ -90,33 +92,54 @@ def within_target(
     views = views_of(scores_of(records), reasons_of(records), metric, episodes or {}, chance)
     rows = _rows(records, views, options, untrained, split_errors or {})
     pairs = tested_pairs(views, options)
-    best, doubt = _leader(rows, pairs, lower_is_better(metric)) if len(views) == 1 else ("", "")
-    if best:
-        pairs = with_resolution(pairs, views[0], best, options, margin)
+    leaders, doubt = _leaders(views, rows, pairs, metric)
+    if leaders:
+        pairs = with_resolution(pairs, views[0], leaders, options, margin)
     return Comparison(
         target,
         metric,
         shots,
         rows,
         pairs,
-        best,
-        _ties(rows, pairs, best, level),
+        leaders[0] if leaders else "",
+        _ties(rows, pairs, leaders, level),
         level,
         tuple(filter(None, (*_notes(records, views, rows, pairs), doubt))),
         same_episodes=len(views) == 1,
         failures_count_as=next((view.failures.name for view in views if view.failures), ""),
-        one_training=any(
-            row.compared and len(row.seeds) == 1 and row.algorithm not in untrained for row in rows
-        ),
+        one_training=_has_one_training(rows, untrained),
         margin=margin,
+        also_best=leaders[1:],
     )
 
 
+def _has_one_training(rows: Sequence[ComparisonRow], untrained: Collection[str]) -> bool:
+    return any(
+        row.compared and len(row.seeds) == 1 and row.algorithm not in untrained for row in rows
+    )
+
+
+def _leaders(
+    views: Sequence[Views], rows: Sequence[ComparisonRow], pairs: Sequence[Pair], metric: str
+) -> tuple[tuple[str, ...], str]:
+    """None leads among algorithms that were scored on different episodes."""
+    if len(views) != 1:
+        return (), ""
+    scores = [value for each in views[0].counted.scores.values() for value in values_in(each)]
+    size = max((abs(score) for score in scores if math.isfinite(score)), default=0.0)
+    return leaders_of(rows, pairs, lower_is_better=lower_is_better(metric), size=size)
+
+
 def _ties(
-    rows: Sequence[ComparisonRow], pairs: Iterable[Pair], best: str, level: float
+    rows: Sequence[ComparisonRow], pairs: Sequence[Pair], leaders: Sequence[str], level: float
 ) -> tuple[str, ...]:
-    with_best = [pair for pair in pairs if best in pair.names]
-    ties = {pair.other(best) for pair in with_best if not pair.is_separated(level)}
+    """All but the best one that are not separated from all that lead."""
+    ties = {
+        pair.other(leader)
+        for pair in pairs
+        for leader in leaders
+        if leader in pair.names and not pair.is_separated(level)
+    } - {*leaders[:1]}
     return tuple(row.algorithm for row in rows if row.algorithm in ties)
 
 
@@ -237,39 +260,3 @@ def _common_interval(
     if common is None or name not in common.compared_algorithms:
         return None
     return options.interval(name, common.scores[name])
-
-
-def _leader(rows: Sequence[ComparisonRow], pairs: Iterable[Pair], lower: bool) -> tuple[str, str]:
-    """Who leads however it is looked at, or "" and why there is no such algorithm."""
-    best = _best({row.algorithm: row.interval for row in rows if row.compared}, lower)
-    common = {row.algorithm: row.common for row in rows if row.compared and row.common is not None}
-    other = _best(common, lower)
-    if other and (best not in common or common[best].mean != common[other].mean):
-        return "", (
-            f"{best} has the best mean with failures counted, and {other} the best one over the"
-            " episodes that every algorithm scored: no best is marked"
-        )
-    if better := _better_in_pairs(pairs, best, lower):
-        return "", (
-            f"{best} has the best mean, and {better} the better one on the episodes of both: no"
-            " best is marked"
-        )
-    return best, ""
-
-
-def _best(intervals: Mapping[str, Interval], lower: bool) -> str:
-    choose = min if lower else max
-    return choose(intervals, key=lambda name: intervals[name].mean, default="")
-
-
-def _better_in_pairs(pairs: Iterable[Pair], best: str, lower: bool) -> str:
-    """Which algorithm is better than the best where both were scored, or "".
-
-    With different training seeds there can be one.
-    """
-    for pair in pairs:
-        if best in pair.names:
-            lead = pair.difference.mean if pair.first == best else -pair.difference.mean
-            if lead > 0 if lower else lead < 0:
-                return pair.other(best)
-    return ""
