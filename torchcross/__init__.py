@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from torchcross.embedding import features
     from torchcross.episode import Batch, Episode
     from torchcross.evaluation.evaluate import evaluate
-    from torchcross.experiment import read_experiment, run_experiment, write_page
+    from torchcross.experiment import open_run, read_experiment, run_experiment, write_page
     from torchcross.interop.huggingface import HuggingFaceSource
     from torchcross.plan import EpisodePlan
     from torchcross.records import Records, read_records
@@ -80,6 +80,7 @@ _HOME = {
     "fit": "training",
     "load_plans": "data",
     "load_predictor": "algorithms",
+    "open_run": "experiment",
     "write_page": "experiment",
     "read_experiment": "experiment",
     "read_records": "records",
@@ -113,7 +114,7 @@ _ROOMS = (
     "transfer",
 )
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 __all__ = [
     "Augmentation",
     "Batch",
@@ -145,6 +146,7 @@ __all__ = [
     "fit",
     "load_plans",
     "load_predictor",
+    "open_run",
     "read_experiment",
     "read_records",
     "run_experiment",

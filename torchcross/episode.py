@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from html import escape
+from typing import Protocol
 
 import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
+from torchcross._kit.episode_sheet import episode_sheet
+from torchcross._kit.picture_sheet import PictureSheet
+from torchcross._kit.pixels import as_pixels
 from torchcross.errors import InputError
 from torchcross.plan import EpisodePlan
+from torchcross.targets.answer_names import answer_names, answer_texts
 from torchcross.targets.succession import missing_classes, support_counts
 from torchcross.task import Task
 
 __all__ = ["Batch", "Episode"]
+
+
+class _Decided(Protocol):
+    """A prediction, such as `NamedPrediction`."""
+
+    @property
+    def decisions(self) -> Tensor: ...
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -96,6 +109,45 @@ class Episode:
 
     def pin_memory(self) -> Episode:
         return replace(self, support=self.support.pin_memory(), query=self.query.pin_memory())
+
+    def show(
+        self,
+        prediction: _Decided | None = None,
+        *,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> PictureSheet:
+        """A picture of the episode by class, with the right and wrong answers of a prediction.
+
+        A notebook shows it; `.save("episode.svg")` writes a file. Give the `mean` and `std` that
+        the images are normalised by.
+        """
+        target, truth = self.task.target, self.query.y.cpu()
+        answers = None
+        if prediction is not None:
+            decisions = prediction.decisions.detach().cpu()
+            if decisions.shape != truth.shape:
+                raise InputError(
+                    f"the query of {self.task.name!r} has labels of shape {tuple(truth.shape)}, and"
+                    f" the prediction {tuple(decisions.shape)}; give the prediction of this query"
+                )
+            answers = answer_texts(target, decisions, truth if truth.ndim > 1 else None)
+        support, query = as_pixels([self.support.x, self.query.x], mean, std)
+        return episode_sheet(
+            self.task.name,
+            target.classes,
+            support,
+            answer_names(target, self.support.y.cpu()),
+            query,
+            answer_names(target, truth),
+            answers,
+        )
+
+    def _repr_html_(self) -> str:
+        can_be_drawn = all(
+            part.x.ndim == 4 and part.x.shape[1] in (1, 3) for part in (self.support, self.query)
+        )
+        return self.show().svg if can_be_drawn else f"<p>{escape(repr(self))}</p>"
 
     def __repr__(self) -> str:
         classes = list(self.task.classes)

@@ -4,6 +4,7 @@
      ├── InputError (ValueError)          an argument is not what it must be
      │    ├── TargetError                 a target's classes, grades or options
      │    ├── LabelError                  a label array against its target
+     │    ├── SmallSupportError           a support set: too few samples of a class
      │    ├── SourceError                 a task source: images, labels, groups, folder
      │    └── DatasetFileError            a file of a dataset on disk: damaged, foreign, or against
      its description
@@ -51,6 +52,7 @@ __all__ = [
     "PlanFileError",
     "RankError",
     "ReadError",
+    "SmallSupportError",
     "SoftLockWarning",
     "SourceError",
     "SubjectLeakWarning",
@@ -67,26 +69,74 @@ def _message_part(part: object) -> object:
 
 
 class TorchcrossError(Exception):
-    """The root of all errors raised by this library."""
+    """The root of all errors raised by this library.
+
+    >>> from torchcross.errors import TorchcrossError
+    >>> from torchcross.targets import Binary
+    >>> try:
+    ...     tx.TensorSource(np.zeros((3, 1, 8, 8)), [0, 1], tx.Task("lesion", Binary()))
+    ... except TorchcrossError as error:
+    ...     print(type(error).__name__)
+    SourceError
+    """
 
     def __init__(self, *parts: object) -> None:
         super().__init__(*map(_message_part, parts))
 
 
 class InputError(TorchcrossError, ValueError):
-    """An argument is not what it must be."""
+    """An argument is not what it must be.
+
+    >>> from torchcross.errors import InputError
+    >>> try:
+    ...     tx.Task("", None)
+    ... except InputError as error:
+    ...     print(error)
+    Task got the name ''; give a non-empty string
+    """
 
 
 class TargetError(InputError):
-    """The description of a target (classes, grades, loss, options) is inconsistent."""
+    """The description of a target (classes, grades, loss, options) is inconsistent.
+
+    >>> from torchcross.errors import TargetError
+    >>> from torchcross.targets import MultiClass
+    >>> try:
+    ...     MultiClass(["disc", "disc"])
+    ... except TargetError as error:
+    ...     print(error)
+    MultiClass got the class names ['disc'] more than once; give every class a name of its own
+    """
 
 
 class LabelError(InputError):
-    """A label array does not fit its target."""
+    """A label array does not fit its target.
+
+    >>> from torchcross.errors import LabelError
+    >>> from torchcross.targets import Binary
+    >>> try:
+    ...     tx.TensorSource(np.zeros((3, 1, 8, 8)), [0, 1, 7], tx.Task("lesion", Binary()))
+    ... except LabelError as error:
+    ...     print(str(error)[:75])
+    labels of source 'lesion' hold 1 value(s) outside the classes: 7 (the first
+    """
+
+
+class SmallSupportError(InputError):
+    """A support set has too few samples of a class for what is asked of it."""
 
 
 class SourceError(InputError):
-    """A task source's parts (images, labels, groups, folder) do not fit together."""
+    """A task source's parts (images, labels, groups, folder) do not fit together.
+
+    >>> from torchcross.errors import SourceError
+    >>> from torchcross.targets import Binary
+    >>> try:
+    ...     tx.TensorSource(np.zeros((3, 8, 8)), [0, 1, 0], tx.Task("lesion", Binary()))
+    ... except SourceError as error:
+    ...     print(str(error)[:47])
+    source 'lesion' got images of shape (3, 8, 8),
+    """
 
 
 class DatasetFileError(InputError):
@@ -94,19 +144,68 @@ class DatasetFileError(InputError):
 
 
 class InfeasibleError(TorchcrossError, ValueError):
-    """The data cannot give the episodes asked for."""
+    """The data cannot give the episodes asked for.
+
+    >>> from torchcross.data import toys
+    >>> from torchcross.errors import InfeasibleError
+    >>> try:
+    ...     tx.EpisodeSampler(toys.binary(20, size=8), shots=50)
+    ... except InfeasibleError as error:
+    ...     print(str(error)[:37])
+    source 'ink/hole' cannot give 50-shot
+    """
 
 
 class PlanFileError(TorchcrossError, ValueError):
-    """A file of plans is damaged, from a later version, or belongs to other labels."""
+    """A file of plans is damaged, from a later version, or belongs to other labels.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from torchcross.data import toys
+    >>> from torchcross.errors import PlanFileError
+    >>> source = toys.binary(60, size=8)
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "plans.npz"
+    ...     tx.save_plans(path, tx.EpisodeSampler(source, shots=1, queries=1), range(3))
+    ...     try:
+    ...         tx.load_plans(path, toys.binary(61, size=8))
+    ...     except PlanFileError as error:
+    ...         print("other labels:", source.name in str(error))
+    ...
+    other labels: True
+    """
 
 
 class ReadError(TorchcrossError, RuntimeError):
-    """Samples could not be read."""
+    """Samples could not be read.
+
+    >>> from torchcross.errors import ReadError
+    >>> try:
+    ...     tx.read_records("none.csv")
+    ... except ReadError as error:
+    ...     print("no such file" if "none.csv" in str(error) else error)
+    no such file
+    """
 
 
 class DamageError(ReadError):
-    """A file's content is not what was written: its content hash says so."""
+    """A file's content is not what was written: its content hash says so.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from torchcross.errors import DamageError
+    >>> from torchcross.records import EpisodeRecord, Records
+    >>> row = EpisodeRecord("r", "ink/shape", "ink", "ncm", 5, 0, 0, "auroc", 0.75)
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Records.of([row]).write(Path(folder) / "rows.csv")
+    ...     _ = path.write_text(path.read_text().replace("0.75", "0.95"))
+    ...     try:
+    ...         tx.read_records(path)
+    ...     except DamageError as error:
+    ...         print("changed:", "rows.csv" in str(error))
+    ...
+    changed: True
+    """
 
 
 class DivergenceError(TorchcrossError, RuntimeError):
@@ -141,15 +240,29 @@ class TorchcrossWarning(UserWarning):
 
 
 class SubjectLeakWarning(TorchcrossWarning):
-    """Subjects may stand in both the support and the query of an episode."""
+    """Subjects may stand in both the support and the query of an episode.
+
+    >>> import warnings
+    >>> from torchcross.errors import SubjectLeakWarning
+    >>> from torchcross.targets import Binary
+    >>> task, labels = tx.Task("lesion", Binary()), np.arange(40) % 2
+    >>> patients = np.arange(40) // 4
+    >>> source = tx.TensorSource(np.zeros((40, 1, 8, 8)), labels, task, groups=patients)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     _ = tx.EpisodeSampler(source, shots=2, queries=2, groups="ignore")
+    ...
+    >>> caught[0].category is SubjectLeakWarning
+    True
+    """
 
 
 class SoftLockWarning(TorchcrossWarning):
-    """A file system has no locks: a marker file keeps other processes out."""
+    """A file system has no locks, so a marker file keeps other processes out."""
 
 
 class BackboneWarning(TorchcrossWarning):
-    """Whether a backbone is the one that a predictor was made with cannot be told."""
+    """A predictor's file is too old to say which backbone it was made with."""
 
 
 class EngineWarning(TorchcrossWarning):
@@ -161,4 +274,4 @@ class OverlapWarning(TorchcrossWarning):
 
 
 class TrackerWarning(TorchcrossWarning):
-    """A tracker of a training failed: training goes on without it."""
+    """A tracker of a training failed, and training goes on without it."""

@@ -105,19 +105,18 @@ MOMENTS = {
     "before a table has its name": lambda: before_the_rename("table.md"),
     "while the last table is written": lambda: half_written("table.csv"),
 }
-IN_EVERY_TEST_RUN = (
+FEW = ("in a training step", "between predictions and rows", "while rows are written")
+SOME = (
+    *FEW,
     "before anything has its name",
     "before the protocol has its name",
-    "in a training step",
     "while a checkpoint is written",
     "while the end of a training is told",
     "between training and evaluation",
-    "between predictions and rows",
     "before the last plans have their name",
-    "while rows are written",
     "while the last table is written",
 )
-"""The moments of `make test`: one of each kind. `make faults` (KILLS=all) has all of them."""
+"""One of each kind."""
 INTERRUPTIONS = {
     "Ctrl-C in a training step": (130, lambda: before(Stepper, "gradients", 5, signal.SIGINT)),
     "Ctrl-C in an evaluation": (
@@ -143,10 +142,21 @@ TWICE = (
 
 
 def kills() -> list[tuple[str, ...]]:
-    """The moments at which a run is killed, one after the other, before it may end."""
-    if os.environ.get("KILLS") == "all":
+    """The moments at which a run is killed, one after the other, before it may end.
+
+    `make test` has a few, `make long` (KILLS=some) one of each kind, `make faults` (KILLS=all) all.
+    """
+    which = os.environ.get("KILLS", "few")
+    if which == "all":
         return [*((moment,) for moment in MOMENTS), *TWICE]
-    return [*((moment,) for moment in IN_EVERY_TEST_RUN), TWICE[0]]
+    if which == "some":
+        return [*((moment,) for moment in SOME), TWICE[0]]
+    return [(moment,) for moment in FEW]
+
+
+def interruptions() -> list[str]:
+    """The moments at which a run gets Ctrl-C or SIGTERM: two of them in `make test`."""
+    return [*INTERRUPTIONS][:: 1 if "KILLS" in os.environ else 3]
 
 
 def run(root, out, said):
@@ -186,7 +196,7 @@ def main(root):
     # In this process, so that its forks need not import what is imported late.
     cli.main(command(root, root / "warm", "--quiet"))
     found = {"whole": killed_and_run_again(root, root / "whole", ())}
-    for number, moments in enumerate([*kills(), *((moment,) for moment in INTERRUPTIONS)]):
+    for number, moments in enumerate([*kills(), *((moment,) for moment in interruptions())]):
         found[", ".join(moments)] = killed_and_run_again(root, root / str(number), moments)
     (root / "found.json").write_text(json.dumps(found))
 

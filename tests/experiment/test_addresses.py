@@ -15,7 +15,7 @@ from torchcross.backbones.base import attach
 from torchcross.errors import FetchError, InputError
 from torchcross.experiment import METHODS, read_experiment, run_experiment, write_page
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone, weights_in_words
-from torchcross.experiment.rows.methods import input_normalisation, starting_network
+from torchcross.experiment.rows.starting_networks import input_normalisation, starting_network
 from torchcross.experiment.run.checks import check_experiment, check_image_sides
 from torchcross.experiment.run.identity import decisive_settings, differences, identity
 

@@ -19,7 +19,7 @@ from torchcross.experiment import (
     write_page,
 )
 from torchcross.experiment.rows import methods
-from torchcross.experiment.rows.methods import Method
+from torchcross.experiment.rows.method import Method
 from torchcross.experiment.rows.row_shots import blank_cells, shots_of_row
 from torchcross.experiment.run.identity import decisive_settings, identity
 from torchcross.experiment.run.run_status import run_status
@@ -68,7 +68,7 @@ def test_each_row_has_the_cells_that_it_can_have(blind):
     assert "support set" in reasons["ncm", 0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_table_has_zero_shot_few_shot_and_all_labels(blind, collection, tmp_path):
     said = []
     out = tmp_path / "run"
@@ -136,7 +136,8 @@ def test_predictions_and_subgroup_images_of_the_two_splits(blind, collection, tm
 
 @pytest.mark.parametrize("shots", [[0], ["all"], "all"])
 def test_supervised_alone_is_the_same_run_however_it_is_written(shots):
-    values = {"preset": "quick", "algorithms": ["supervised"], "data": {"folder": "nowhere"}}
+    values = {"preset": "quick", "preset_version": 1, "algorithms": ["supervised"]}
+    values["data"] = {"folder": "nowhere"}
     made = experiment_from_values({**values, "shots": shots})
     assert made.shots == ("all",)
     assert decisive_settings(made)["shots"] == [0]
@@ -145,6 +146,7 @@ def test_supervised_alone_is_the_same_run_however_it_is_written(shots):
     assert identity(replace(made, machine=replace(made.machine, device="cpu")))[:16] == known
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("collection")
 def test_a_run_of_supervised_alone_has_the_files_that_it_always_had(tmp_path):
     chosen = toy_experiment(**{**SMALL, "algorithms": ["supervised"], "shots": [0]})

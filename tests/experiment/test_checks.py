@@ -10,8 +10,9 @@ from torchcross import backbones
 from torchcross.data import toys
 from torchcross.errors import InputError
 from torchcross.experiment import METHODS, experiment_from_values
-from torchcross.experiment.rows.device import machine_of
-from torchcross.experiment.rows.methods import starting_network
+from torchcross.experiment.device import machine_of
+from torchcross.experiment.rows.row_reads import reads_setting
+from torchcross.experiment.rows.starting_networks import starting_network
 from torchcross.experiment.run.checks import (
     check_experiment,
     check_metric,
@@ -48,6 +49,8 @@ def test_what_can_run(weights):
             r"evaluation\.metric='auc': .* There are 'accuracy', 'auroc'",
         ),
         ({"algorithms": ["mm-mal"]}, "no algorithm of a table is called 'mm-mal'"),
+        ({"algorithms": ["medians"]}, r"one of your own needs its file: --plugin FILE\.py"),
+        ({"model.backbone": "connv"}, r"mean 'conv4'\? .* of your own .* --plugin FILE\.py"),
         ({"algorithms": ["im-pt"]}, "starts from published weights"),
         ({"model.backbone": "resnet19"}, r"model\.backbone='resnet19'.*: no backbone is called"),
         ({"model.backbone.width": 3}, r"model\.backbone=.*'width'.* that it does not take"),
@@ -206,9 +209,9 @@ def test_the_rows_are_as_they_are_said_to_be():
         learner = method.make_learner(starting_network(method, how, 0), how.meta, None)
         recipe = getattr(learner, "recipe", None)
         for setting in ("meta.inner_steps", "meta.validation_inner_steps"):
-            assert (recipe is not None) == method.reads(setting, how), name
+            assert (recipe is not None) == reads_setting(method, setting, how), name
         reads_rate = recipe is not None and recipe.lr == 0.123
-        assert reads_rate == method.reads("meta.inner_lr", how), name
+        assert reads_rate == reads_setting(method, "meta.inner_lr", how), name
 
 
 def test_one_kind_of_interval_over_several_seeds():

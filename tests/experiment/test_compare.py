@@ -47,7 +47,7 @@ def test_runs_on_the_same_episodes_are_paired(tmp_path):
     assert [place[::2] for place in RunFolder(one).episodes()] == [("ncm", 1)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -72,7 +72,7 @@ def test_what_is_done_with_the_same_episodes_is_named_and_paired(tmp_path):
     assert UNPAIRED not in text
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_rows_that_do_not_tell_their_episodes_are_paired_with_their_own_run_alone(tmp_path):
     one = without_hashes(ran(tmp_path / "one", algorithms=["ncm", "scratch"]))
     other = without_hashes(ran(tmp_path / "other"))
@@ -95,8 +95,8 @@ def test_other_data_are_named(collection, tmp_path, monkeypatch):
 
 def test_runs_are_told_apart_by_their_folders(tmp_path, monkeypatch):
     one = ran(tmp_path / "one")
-    shutil.copytree(one, tmp_path / "copy")
-    assert "ncm (copy)" in side_by_side(tmp_path, one, tmp_path / "copy")
+    other = ran(tmp_path / "copy", **{"evaluation.seed": 1})
+    assert "ncm (copy)" in side_by_side(tmp_path, one, other)
     monkeypatch.chdir(one)
     assert "ncm (one)" in compare_runs([".", "../copy"], tmp_path / "both").read_text(
         encoding="utf-8"
@@ -106,6 +106,38 @@ def test_runs_are_told_apart_by_their_folders(tmp_path, monkeypatch):
     shutil.copytree(one, tmp_path / "deeper" / "one")
     with pytest.raises(InputError, match="have one name; rename"):
         compare_runs([one, tmp_path / "deeper" / "one"], tmp_path / "both")
+
+
+def test_a_page_of_other_runs_is_not_replaced_silently(tmp_path):
+    one, other = ran(tmp_path / "one"), ran(tmp_path / "other", algorithms=["scratch"])
+    page = compare_runs([one, other], tmp_path / "both")
+    before = page.read_bytes()
+    assert compare_runs([other, one], tmp_path / "both", metric="accuracy") == page
+    assert page.read_bytes() != before, "the same runs are shown again"
+    before = page.read_bytes()
+    with pytest.raises(InputError, match=r"has the page of other runs \(../one, ../other") as told:
+        compare_runs([one], tmp_path / "both")
+    assert "--force" in str(told.value)
+    assert page.read_bytes() == before
+    compare_runs([one], tmp_path / "both", force=True)
+    assert page.read_bytes() != before
+    compare_runs([one], tmp_path / "both")
+    # A run's own page is no page of a comparison.
+    write_page(one)
+    with pytest.raises(InputError, match="not known to be over these runs"):
+        compare_runs([one, other], one)
+
+
+def test_an_equal_row_is_shown_once(tmp_path):
+    """The row is equal, and the runs are not: one of them has another row too."""
+    one = ran(tmp_path / "one")
+    other = ran(tmp_path / "other", algorithms=["ncm", "image-statistics"])
+    text = side_by_side(tmp_path, one, other)
+    table = (tmp_path / "both" / "table.csv").read_text()
+    assert "ncm (one)" in table
+    assert "ncm (other)" not in table
+    assert "image-statistics (other)" in table
+    assert "ncm of other is the same as ncm of one" in text
 
 
 def test_a_metric_that_no_row_has_does_not_cost_the_page(tmp_path):
@@ -127,6 +159,7 @@ def test_a_metric_that_no_row_has_does_not_cost_the_page(tmp_path):
         write_page(run, metric="mae")
 
 
+@pytest.mark.long
 def test_how_intervals_are_made_reaches_tables(tmp_path):
     t, normal = (ran(tmp_path / how, **{"evaluation.interval": how}) for how in ("t", "normal"))
     write_page(t)
@@ -159,7 +192,7 @@ def test_weights_that_changed_are_another_experiment(tmp_path):
     assert told_of["file"] == "mine.safetensors"
     ran(tmp_path / "run", **changes)
     write(2)
-    with pytest.raises(InputError, match=r"another experiment \(model\.weights differ\)"):
+    with pytest.raises(InputError, match=r"another experiment: model\.weights is"):
         ran(tmp_path / "run", **changes)
     write(1)
     path.rename(tmp_path / "renamed.safetensors")
@@ -184,7 +217,7 @@ def test_learning_is_told_of_the_sources_that_were_learned_from(collection, tmp_
     assert "protonet did not learn from 1 of 3" in write_page(tmp_path).read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("augment", [True, False])
 def test_processes_that_read_ahead_change_nothing(tmp_path, augment):
     settings = {"algorithms": ["mm-pt"], "pretraining.augment": augment}
@@ -206,7 +239,7 @@ def test_a_page_where_everything_failed(collection, tmp_path):
     assert "the disk is gone" in side_by_side(tmp_path, tmp_path / "run", other)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_records_are_read_once_each(tmp_path, monkeypatch):
     """In time that grows with the rows alone."""
     run = ran(
@@ -223,6 +256,7 @@ def test_records_are_read_once_each(tmp_path, monkeypatch):
     assert not joined
 
 
+@pytest.mark.long
 def test_the_fall_from_balanced_to_natural_supports_is_a_figure(tmp_path):
     rows = {"algorithms": ["ncm", "logistic"], "data.targets": ["hole", "shapes"]}
     one = ran(tmp_path / "balanced", **rows)
@@ -230,7 +264,11 @@ def test_the_fall_from_balanced_to_natural_supports_is_a_figure(tmp_path):
     text = side_by_side(tmp_path, one, other)
     assert 'id="natural"' in text
     assert "From balanced supports (small mark) to natural ones" in text
+    assert "lack a class" in text
     assert "of every row, with balanced and with natural supports" in text
+    figure = text[text.index('id="natural"') :].partition("</svg>")[0]
+    assert figure.count('class="chance"') == 1
+    assert ">chance<" in figure
     records = RunFolder(other).records()
     missing = {
         (str(target), int(episode))
@@ -245,6 +283,22 @@ def test_the_fall_from_balanced_to_natural_supports_is_a_figure(tmp_path):
         for path in sorted((other / "episodes").glob("*.json"))
     ]
     assert all(counts)
-    assert 'id="natural"' not in side_by_side(tmp_path, one)
+    alone = compare_runs([one], tmp_path / "alone").read_text(encoding="utf-8")
+    assert 'id="natural"' not in alone
     page = write_page(other).read_text(encoding="utf-8")
     assert "the probability 1 / (n + C)" in page
+    assert f"supports that lack a class are {len(missing)} of 12 at 1 shot (" in page
+    assert f">{len(missing)} of 12<" in text
+
+
+@pytest.mark.slow
+def test_runs_that_differ_in_more_than_the_support_have_no_figure_of_the_fall(tmp_path):
+    one = ran(tmp_path / "balanced")
+    other = ran(
+        tmp_path / "natural",
+        **{"evaluation.support": "natural", "model.backbone": {"name": "conv4", "channels": 2}},
+    )
+    text = side_by_side(tmp_path, one, other)
+    assert 'id="natural"' not in text
+    assert "no figure of the fall to natural supports for natural" in text
+    assert "balanced also differs in model.backbone.channels" in text

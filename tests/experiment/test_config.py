@@ -49,11 +49,19 @@ def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path):
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        ({}, "data.folder is missing"),
-        ({"preset": "disjoint"}, "data is missing"),
+        (
+            {},
+            r"data\.folder is missing; give it: folder = \.\.\. in \[data\] .* --data FOLDER",
+        ),
+        ({"preset": "disjoint"}, r"data\.folder is missing"),
         ({"data": {"folder": ""}}, "data.folder is empty"),
         ({"data": {}}, "data.folder is missing"),
         ({**DATA, "shot": [1]}, "no setting is called 'shot'; did you mean 'shots'?"),
+        (
+            {**DATA, "steps": 10},
+            "did you mean 'pretraining.steps', 'meta.steps' or 'evaluation.steps'?",
+        ),
+        ({**DATA, "backbone": "conv4"}, "did you mean 'model.backbone'?"),
         ({**DATA, "evaluation": {"epsiodes": 3}}, "did you mean 'evaluation.episodes'"),
         ({**DATA, "preset": "medimeta-table"}, "did you mean 'medimeta-table4'"),
         (
@@ -70,7 +78,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path):
         ({**DATA, "shots": [5, 5]}, "names one twice"),
         ({**DATA, "shots": ["all"]}, "'supervised' goes with"),
         ({**DATA, "shots": ["every"]}, r"shots\[0\] is 'every'; give a whole number, or \"all\""),
-        ({**DATA, "shots": [-1]}, r"shots\[0\] is -1; give a number from 0"),
+        ({**DATA, "shots": [-1]}, r"shots\[0\] is -1; give 1 or more, .* or 0 for rows that need"),
         ({**DATA, "algorithms": ["supervised"]}, "'supervised' goes with"),
         ({**DATA, "algorithms": ["supervised", "ncm"], "shots": ["all"]}, "other rows than"),
         ({**DATA, "algorithms": ["supervised"], "shots": [5, "all"]}, "other rows than"),

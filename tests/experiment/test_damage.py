@@ -71,7 +71,7 @@ def test_a_whole_run_is_whole(run, capsys):
         verify_run(run / "rows")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_flipped_bit_of_any_file_is_noticed(run):
     draws = random.Random(0)
     harmless = 0
@@ -166,6 +166,7 @@ REMOVALS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", REMOVALS)
 def test_a_training_that_is_gone_is_missing(spoilt, what):
     assert verify_run(spoilt).holds
@@ -174,6 +175,7 @@ def test_a_training_that_is_gone_is_missing(spoilt, what):
     assert f"train/{name}/" in states(spoilt, "missing")[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", ["weights.safetensors", "log.csv", "training.json", "checkpoint-00000002.safetensors"]
 )
@@ -202,7 +204,7 @@ def test_an_example_of_another_cell_is_noticed_and_made_again(spoilt):
     assert verify_run(spoilt).holds
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("collection")
 def test_a_run_mends_the_summary_of_a_training(spoilt):
     path = trainings(spoilt)[0] / "training.json"

@@ -41,6 +41,7 @@ def names(paths):
     return [f"episodes/{path.name}" for path in paths]
 
 
+@pytest.mark.long
 def test_all_rows_of_a_target_and_shots_have_one_file(whole):
     records = [read_json(path) for path in (whole / "episodes").glob("*.json")]
     assert len(records) == 8

@@ -112,7 +112,7 @@ def test_a_binary_target_of_few_images_is_scored_as_published():
     few = toys.binary(200, size=8)
     assert min(torch.bincount(few.targets(range(200)))) < 50
     assert evaluation_sampler(few, published()).request.min_samples is None
-    with pytest.raises(InfeasibleError, match="min_samples=50 leaves out"):
+    with pytest.raises(InfeasibleError, match=r"evaluation\.min_images = 50 leaves out"):
         evaluation_sampler(few, published(**{"evaluation.filter_binary": True}))
     assert evaluation_sampler(toys.multiclass(400, size=8), published()).request.min_samples == 50
 

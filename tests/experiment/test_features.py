@@ -9,10 +9,15 @@ import torchcross as tx
 from tests.experiment.conftest import toy_experiment
 from torchcross.embedding import store_features
 from torchcross.embedding.embedding import Embedding
+from torchcross.embedding.record_differences import differences_in_words
 from torchcross.errors import InputError
 from torchcross.experiment import run_experiment, write_page
-from torchcross.experiment.rows.methods import METHODS, starting_network
-from torchcross.experiment.rows.stored_features import embedding_of, uses_features
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.starting_networks import starting_network
+from torchcross.experiment.rows.stored_features import (
+    embedding_of,
+    uses_features,
+)
 from torchcross.experiment.run.earlier_presets import as_begun
 from torchcross.experiment.run.identity import decisive_settings, identity
 from torchcross.experiment.run.run_plan import plan_run
@@ -42,13 +47,15 @@ def without_run(records):
     return [dataclasses.replace(row, run="any") for row in records]
 
 
+@pytest.mark.long
 def test_rows_are_those_of_forwards(collection, tmp_path, embeddings):
-    said = []
-    features = run_experiment(experiment(), tmp_path / "features", say=said.append)
+    said, rows = [], [*FROZEN, "image-statistics"]
+    features = run_experiment(experiment(algorithms=rows), tmp_path / "features", say=said.append)
     assert features.complete
     assert embeddings == [collection.made[name].name for name in ("hole", "specks")]
     assert sum("computed once for each target (evaluation.features)" in line for line in said) == 1
-    forwards = run_experiment(experiment(**{"evaluation.features": "none"}), tmp_path / "none")
+    without = experiment(algorithms=rows, **{"evaluation.features": "none"})
+    forwards = run_experiment(without, tmp_path / "none")
     assert len(embeddings) == 2
     pairs = zip(without_run(features.records), without_run(forwards.records), strict=True)
     for mine, theirs in pairs:
@@ -57,6 +64,7 @@ def test_rows_are_those_of_forwards(collection, tmp_path, embeddings):
     write_page(tmp_path / "features")
     protocol = json.loads((tmp_path / "features" / "protocol.json").read_text())
     assert "computed once" in protocol["features"]
+    assert "image-statistics: a network of its own, on images" in protocol["features"]
     assert "features" not in json.loads((tmp_path / "none" / "protocol.json").read_text())
 
 
@@ -73,12 +81,14 @@ def test_a_finished_run_has_the_same_files_as_one_without_features(collection, t
     assert (tmp_path / "features/rows").is_dir()
 
 
+@pytest.mark.long
 def test_rows_do_not_depend_on_the_parts_of_a_cell(collection, tmp_path):
     whole = run_experiment(experiment(), tmp_path / "whole")
     parts = run_experiment(experiment(**{"machine.unit_episodes": 2}), tmp_path / "parts")
     assert without_run(whole.records) == without_run(parts.records)
 
 
+@pytest.mark.long
 def test_features_that_are_stored_are_used(collection, tmp_path, embeddings):
     settings = experiment(**{"data.features": str(tmp_path / "features")})
     fresh = run_experiment(settings, tmp_path / "fresh")
@@ -92,6 +102,76 @@ def test_features_that_are_stored_are_used(collection, tmp_path, embeddings):
     assert embeddings == []
     assert sum("features of" in line and "safetensors" in line for line in said) == 2
     assert without_run(fresh.records) == without_run(stored.records)
+    for folder in ("fresh", "stored"):
+        features = json.loads((tmp_path / folder / "provenance.json").read_text())["features"]
+        assert list(features) == ["hole, seed 0", "specks, seed 0"]
+        record = embedding_of(collection.made["hole"], net, settings).record
+        assert features["hole, seed 0"]["key"] == record.key
+        assert features["hole, seed 0"]["backbone"] == record.about["backbone"]
+        assert features["hole, seed 0"]["preprocessing"] == record.preprocessing
+
+
+def test_a_stored_file_of_other_features_is_refused(collection, tmp_path):
+    settings = experiment(
+        algorithms=["ncm"],
+        shots=[1],
+        **{"data.features": str(tmp_path / "features"), "data.targets": ["hole"]},
+    )
+    source, net = collection.made["hole"], starting_network(METHODS["ncm"], settings, 0)
+    embedding = embedding_of(source, net, settings)
+    other = embedding_of(source, starting_network(METHODS["ncm"], settings, 1), settings)
+    store_features(other, tmp_path / "features")
+    place = tmp_path / "features" / other.file_name
+    place.rename(place.with_name(embedding.file_name))
+    (failure,) = run_experiment(settings, tmp_path / "run").failures
+    assert other.record.key[:16] in failure["reason"]
+    assert f"{embedding.record.key[:16]} (they differ in weights)" in failure["reason"]
+
+
+def test_stored_files_of_which_none_fits_are_named(collection, tmp_path):
+    place = tmp_path / "features"
+    settings = experiment(
+        algorithms=["ncm"], shots=[1], **{"data.features": str(place), "data.targets": ["hole"]}
+    )
+    other = starting_network(METHODS["ncm"], settings, 1)
+    embedding = embedding_of(collection.made["hole"], other, settings)
+    store_features(embedding, place)
+    said = []
+    assert run_experiment(settings, tmp_path / "run", say=said.append).complete
+    (line,) = [line for line in said if "no stored file fits" in line]
+    assert line.endswith(
+        f"{place / embedding.file_name} has 4 numbers an image, and differs in weights"
+    )
+
+
+def test_stored_files_of_other_channels_say_so_and_what_to_give(collection, tmp_path):
+    place = tmp_path / "features"
+    settings = experiment(
+        algorithms=["ncm"], shots=[1], **{"data.features": str(place), "data.targets": ["hole"]}
+    )
+    source = collection.made["hole"]
+    images = source.read(range(len(source))).repeat(1, 3, 1, 1)
+    coloured = tx.TensorSource(images, source.labels, source.task, name=source.name)
+    in_colour = experiment(algorithms=["ncm"], shots=[1], **{"data.channels": 3})
+    net = starting_network(METHODS["ncm"], in_colour, 0)
+    store_features(embedding_of(coloured, net, in_colour), place)
+    said = []
+    assert run_experiment(settings, tmp_path / "run", say=said.append).complete
+    (line,) = [line for line in said if "no stored file fits" in line]
+    assert "differs in data, weights, network, preprocessing: images have 3 channels there" in line
+    assert line.endswith("and 1 here; for these features give data.channels=3 (--channels 3)")
+
+
+def test_values_that_differ_are_named(collection):
+    source = collection.made["hole"]
+    small, large = (
+        Embedding(source, tx.backbones.conv4(width, in_channels=1)).record for width in (4, 8)
+    )
+    assert differences_in_words(small, small) == ""
+    assert differences_in_words(small, dataclasses.replace(large, dtype="float16")) == (
+        "dtype, weights, network: backbone.options.channels is 4 there and 8 here; dtype is"
+        " 'float32' there and 'float16' here"
+    )
 
 
 def test_each_seed_of_random_values_has_features_of_its_own(collection, tmp_path, embeddings):
@@ -112,11 +192,14 @@ def test_each_backbone_has_features_of_its_own(collection, tmp_path, embeddings)
 def test_a_run_with_a_row_that_moves_the_network_has_no_features(collection, tmp_path, embeddings):
     mixed = experiment(algorithms=["ncm", "scratch"], shots=[1])
     assert not uses_features(mixed)
-    run_experiment(mixed, tmp_path)
+    said = []
+    run_experiment(mixed, tmp_path, say=said.append)
     assert embeddings == []
+    assert sum("scratch moves the starting network: ncm compute" in line for line in said) == 1
     assert "features" not in decisive_settings(mixed)["evaluation"]
 
 
+@pytest.mark.long
 def test_an_approximation_is_another_experiment_and_says_so(collection, tmp_path):
     exact, half = experiment(), experiment(**{"evaluation.features": "float16"})
     assert identity(exact) != identity(half)
@@ -127,6 +210,7 @@ def test_an_approximation_is_another_experiment_and_says_so(collection, tmp_path
         run_experiment(exact, tmp_path)
 
 
+@pytest.mark.long
 def test_a_run_that_began_without_features_goes_on_without(collection, tmp_path, embeddings):
     before = experiment(**{"evaluation.features": "none"})
     run_experiment(before, tmp_path)

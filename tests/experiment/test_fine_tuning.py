@@ -12,6 +12,7 @@ from torchcross.errors import InputError
 from torchcross.experiment import METHODS, run_experiment
 from torchcross.experiment.rows.adaptation import adapter, inner_steps
 from torchcross.experiment.rows.disputed_choices import choices
+from torchcross.experiment.rows.row_reads import reads_setting
 from torchcross.experiment.rows.tuning_words import marked_rows
 from torchcross.experiment.run.checks import settings_without_effect
 from torchcross.experiment.run.identity import decisive_settings, identity
@@ -73,11 +74,12 @@ def test_pmf_is_fine_tuned_from_prototypes(adaptation):
     assert (type(how), how.recipe.head) == (algorithms.FineTune, "proto")
     experiment = toy_experiment(algorithms=["pmf"], **changes)
     assert inner_steps(METHODS["pmf"], how, experiment) is None
-    assert not METHODS["pmf"].reads("fine_tuning.head", experiment)
-    assert METHODS["pmf"].reads("fine_tuning.batch", experiment)
-    assert METHODS["pmf"].reads("evaluation.lr", experiment)
+    assert not reads_setting(METHODS["pmf"], "fine_tuning.head", experiment)
+    assert reads_setting(METHODS["pmf"], "fine_tuning.batch", experiment)
+    assert reads_setting(METHODS["pmf"], "evaluation.lr", experiment)
 
 
+@pytest.mark.long
 def test_a_run_with_all_of_it(collection, tmp_path):
     weights = saved(conv4(4, in_channels=1, seed=3), tmp_path)
     experiment = toy_experiment(

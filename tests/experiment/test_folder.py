@@ -45,11 +45,11 @@ def test_a_run_that_is_renamed_goes_on_under_the_name_of_its_rows(tmp_path):
 # -- where rows come from --------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("collection")
 def test_a_run_that_goes_on_elsewhere_names_both_places(tmp_path, monkeypatch):
     found = {"python": "3.11"}
-    monkeypatch.setattr(provenance, "surroundings", lambda: dict(found))
+    monkeypatch.setattr(provenance, "surroundings", lambda packages: dict(found))
     run_experiment(scratch(), tmp_path)
     assert "earlier" not in plain(tmp_path, "provenance.json")
     found["python"] = "3.12"
@@ -145,6 +145,7 @@ def test_of_what_decides_no_row_the_last_word_counts(collection, tmp_path, monke
 # -- what failed -----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "content", ['{"failures": 3}', '{"failures": [{"reason": "one"}]}', "[]", "{"]
 )
@@ -155,7 +156,7 @@ def test_failures_that_were_changed_by_hand_are_refused(collection, tmp_path, co
         run_experiment(scratch(), tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("collection")
 def test_targets_that_share_a_training_are_told_by_the_first(tmp_path, monkeypatch):
     """Also when the run goes on behind it."""

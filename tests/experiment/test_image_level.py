@@ -60,6 +60,7 @@ def plan_file(run):
     return path
 
 
+@pytest.mark.long
 def test_a_page_is_over_images_and_states_both_intervals(whole):
     text = (whole / "report.html").read_text(encoding="utf-8")
     assert OVER_IMAGES in text
@@ -77,6 +78,7 @@ def test_a_page_is_over_images_and_states_both_intervals(whole):
     assert f"{shown} {OF_EPISODES}" in text
 
 
+@pytest.mark.long
 def test_intervals_over_episodes_are_had_by_name(run):
     wide = table(run)
     text = page(run, uncertainty="episodes")
@@ -228,6 +230,7 @@ def in_groups(source, groups):
     )
 
 
+@pytest.mark.long
 def test_images_of_one_subject_give_no_interval_over_images(collection, tmp_path):
     whole = collection.made["hole"]
     collection.made["hole"] = in_groups(whole, np.zeros(len(whole), dtype=np.int64))
@@ -237,6 +240,7 @@ def test_images_of_one_subject_give_no_interval_over_images(collection, tmp_path
     assert table(tmp_path / "run")["over"] == "episodes"
 
 
+@pytest.mark.long
 def test_images_of_every_episode_are_named_on_the_page(collection, tmp_path):
     collection.made["hole"] = with_class_of(3)
     few = replace(EXPERIMENT, evaluation=replace(EXPERIMENT.evaluation, min_images=3))

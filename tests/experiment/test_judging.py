@@ -137,7 +137,7 @@ def test_who_is_left_out_is_told(splits):
     assert made_of.learned == ("ink/hole", "ink/shape", "chalk/shape")
     (first,) = made_of.left_out
     assert first.startswith("chalk/hole: ")
-    assert "min_samples=40" in first
+    assert "meta.min_images=40" in first
     assert made_of.unjudged == (first,)
     assert made_of.validate is not None
     unfiltered = made("mm-maml", published(), (train, val))
@@ -155,8 +155,10 @@ def test_without_a_filter_all_classes_serve(splits):
 def test_no_source_with_such_episodes_is_an_error(splits):
     with pytest.raises(
         InfeasibleError, match="mm-maml: no source has the episodes asked for: ink/hole"
-    ):
+    ) as refusal:
         made("mm-maml", published(**{"meta.min_images": 1000, "meta.filter_binary": True}), splits)
+    assert "meta.min_images = 1000 (on the command line: --set" in str(refusal.value)
+    assert "min_samples" not in str(refusal.value)
 
 
 def test_no_more_steps_between_validations_than_steps(splits):
@@ -165,7 +167,7 @@ def test_no_more_steps_between_validations_than_steps(splits):
     assert made("mm-pt", published(**short), splits).options.validate_every == 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_without_validation_splits_trains_to_its_end(collection, tmp_path, monkeypatch):
     given = collection.sources
     monkeypatch.setattr(
@@ -208,8 +210,9 @@ def test_a_target_is_asked_for_the_published_episodes(collection, tmp_path, monk
     monkeypatch.setattr(scoring, "evaluate", counted)
     told = published(**{"algorithms": ["scratch"], "data.targets": ["shape"], "seeds": [3]})
     run_experiment(told, tmp_path / "run")
-    # Before anything is trained, to see whether it has them, and again when they are scored.
-    assert len(asked) == 2
+    # To see whether it has them, before there is a folder and before anything is trained; and again
+    # when they are scored.
+    assert len(asked) == 3
     for source, given in asked:
         assert source is collection.made["shape"], "all splits together"
         assert given == {
@@ -252,7 +255,8 @@ def test_disjoint_episodes_are_asked_for_as_many_as_are_scored(collection, tmp_p
         "evaluation.features": "none",
     }
     assert run_experiment(quick(algorithms=["ncm"], **chosen), tmp_path / "run").complete
-    assert [(given["disjoint"], given["seed"]) for given in asked] == [(3, 7)] * 2
+    # A run without any episode is refused before it has a folder: one is asked for.
+    assert [(given["disjoint"], given["seed"]) for given in asked] == [(1, 7), (3, 7), (3, 7)]
 
 
 @pytest.mark.parametrize("tasks", ["primary", "all"])
@@ -269,7 +273,7 @@ def test_sources_are_the_tasks_that_were_chosen(tasks, collection, tmp_path, mon
     assert set(asked) == {("hole", "train", tasks), ("hole", "val", tasks)}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_seed_has_a_training_of_its_own_and_targets_with_the_same_sources_share_one(
     collection, tmp_path, monkeypatch
 ):

@@ -4,10 +4,10 @@ not.
 
 import pytest
 
-from tests.experiment.killing import INTERRUPTIONS, kills
+from tests.experiment.killing import INTERRUPTIONS, interruptions, kills
 from tests.other_process import results_of_module
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_the_moments_in_the_middle_of_a_file_are_that(found, moment):
     assert len(found[moment]["left"]) == 1
 
 
-@pytest.mark.parametrize("moment", INTERRUPTIONS)
+@pytest.mark.parametrize("moment", interruptions())
 def test_an_interrupted_run_says_how_to_go_on_and_does(found, moment):
     again = found[moment]
     assert again["statuses"] == [INTERRUPTIONS[moment][0], 0]

@@ -32,6 +32,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", STATUSES)
 def test_a_run_outlives_its_streams(folder, name):
     run = RunFolder(folder / name)

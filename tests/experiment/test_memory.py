@@ -47,6 +47,7 @@ def run(folder, episodes, **more):
     return outcome.records
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("collection")
 @pytest.mark.parametrize("disjoint", [False, True])
 def test_images_of_episodes_are_let_go(alive, tmp_path, disjoint):
@@ -65,6 +66,7 @@ def test_images_of_episodes_are_let_go(alive, tmp_path, disjoint):
     assert peaks[0] == peaks[1] <= 6
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("collection")
 def test_features_of_episodes_are_let_go_too(alive, tmp_path):
     # 64 episodes of stored features are solved at once, of a support and a query each.
@@ -73,6 +75,7 @@ def test_features_of_episodes_are_let_go_too(alive, tmp_path):
     assert 2 * 64 <= max(alive) <= 4 * 64 + 6 < 2 * MANY
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("collection")
 def test_nothing_but_rows_grows(tmp_path):
     run(tmp_path / "warm", 2)

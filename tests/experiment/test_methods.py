@@ -21,7 +21,9 @@ from torchcross.backbones import conv4, image_statistics
 from torchcross.data import Episodes, EpisodeSampler, toys
 from torchcross.errors import InputError
 from torchcross.experiment.rows.adaptation import adapter
-from torchcross.experiment.rows.methods import METHODS, starting_network
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.row_reads import reads_setting
+from torchcross.experiment.rows.starting_networks import starting_network
 
 # -- the rows --------------------------------------------------------------------------------------
 
@@ -182,18 +184,31 @@ def test_converged_heads_leave_the_network_as_it_is(adaptation):
     assert adapter(rows["logistic"], net, published()).C == (10,)
     assert all(how.backbone is net for how in made_of.values())
     assert {how.protocol()["norm"] for how in made_of.values()} == {"frozen"}
-    reads = {name for name, row in METHODS.items() if row.reads("evaluation.C", settings)}
+    reads = {name for name, row in METHODS.items() if reads_setting(row, "evaluation.C", settings)}
     assert reads == {"logistic", "text+logistic"}
 
 
 def test_temperatures_are_of_the_rows_of_logistic_regression():
     settings = published(**{"evaluation.temperature": "leave-one-out"})
     net = conv4(4, in_channels=1)
-    reads = {name for name, row in METHODS.items() if row.reads("evaluation.temperature", settings)}
+    reads = {
+        name
+        for name, row in METHODS.items()
+        if reads_setting(row, "evaluation.temperature", settings)
+    }
     assert reads == {"logistic", "logistic-mean"}
     for name in reads:
         for chosen, expected in ((settings, "leave-one-out"), (published(), "none")):
             assert adapter(METHODS[name], net, chosen).protocol()["temperature"] == expected
+
+
+@pytest.mark.parametrize("setting", ["evaluation.sets", "evaluation.coverage"])
+def test_sets_are_read_where_predictions_are_stored(setting):
+    for stored, expected in ((10, {"logistic", "logistic-mean"}), (0, set())):
+        changes = {"evaluation.sets": "split", "evaluation.predictions": stored}
+        settings = published(**changes)
+        rows = {name for name, row in METHODS.items() if reads_setting(row, setting, settings)}
+        assert rows == expected
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -209,8 +224,8 @@ def test_image_statistics_has_a_network_of_its_own_whatever_model_says(channels)
     assert prepared(how) == ((), ())
     assert how.protocol()["norm"] == "support"
     for setting in ("model.backbone", "model.weights", "model.normalisation", "evaluation.norm"):
-        assert not method.reads(setting, settings)
-    assert method.reads("data.channels", settings)
+        assert not reads_setting(method, setting, settings)
+    assert reads_setting(method, "data.channels", settings)
     assert not method.has_seeds("")
 
 

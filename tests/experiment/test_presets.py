@@ -75,6 +75,8 @@ EVALUATION = {
     "inner_steps": 0,
     "C": 10.0,
     "features": "float32",
+    "sets": "none",
+    "coverage": 0.9,
     "norm": "running",
     "seed": 0,
 }
@@ -167,10 +169,10 @@ def test_the_quick_protocol_in_full():
     often = {"validate_every": 100, "validation_images": 100}
     assert made["pretraining"] == {**PRETRAINING, **BATCH_STEPS, **AS_BEFORE, **own, **often}
     own = {"steps": 300, "meta_batch": 2, "lr": 3e-3, "validation_inner_steps": 8}
-    own |= {"shots": [1, 5], "queries": 5, "min_images": 10}
+    own |= {"shots": [1, 5], "queries": 3, "min_images": 8}
     often = {"validate_every": 100, "validation_episodes": 20}
     assert made["meta"] == {**META, **EPISODE_STEPS, **META_AS_BEFORE, **own, **often}
-    own = {"episodes": 50, "min_images": 20, "steps": 30, "lr": 3e-3}
+    own = {"episodes": 50, "queries": 3, "min_images": 8, "steps": 30, "lr": 3e-3}
     assert made["evaluation"] == {**EVALUATION, "filter_binary": True, "norm": "", **own}
 
 
@@ -205,13 +207,13 @@ def test_versions_count_from_one():
         "disjoint": 2,
         "medimeta-fsl": 1,
         "fully-supervised": 2,
-        "quick": 1,
+        "quick": 2,
     }
     assert EARLIER_VERSIONS.keys() <= PRESETS.keys()
     with pytest.raises(InputError, match="preset_version is 3, and the preset 'medimeta-table4' "):
         experiment_from_values({**DATA, "preset_version": 3})
-    with pytest.raises(InputError, match="'quick' has version 1 alone"):
-        experiment_from_values({**DATA, "preset": "quick"}, {"preset_version": True})
+    with pytest.raises(InputError, match="'medimeta-fsl' has version 1 alone"):
+        experiment_from_values({**DATA, "preset": "medimeta-fsl"}, {"preset_version": True})
 
 
 def settings_of(section):
@@ -255,6 +257,15 @@ def test_a_run_of_before_there_were_threads_goes_on_with_those_of_torch(tmp_path
     assert as_begun(asked, out, lines.append).machine.threads == 1
 
 
+def test_a_row_that_does_not_exist_is_named_where_a_run_has_begun_too(tmp_path):
+    """The folder of before is compared with what is asked before that is checked."""
+    out = tmp_path / "run"
+    RunFolder.begin(out, experiment_from_values(DATA, CPU))
+    asked = experiment_from_values(DATA, {**CPU, "algorithms": ["ncm", "protonett"]})
+    with pytest.raises(InputError, match="protonett"):
+        run_experiment(asked, out)
+
+
 def test_what_was_given_is_no_setting():
     made = experiment_from_values(DATA, {"seeds": [1]})
     assert made.read_from == (DATA, {"seeds": [1]})
@@ -268,13 +279,14 @@ def test_what_was_given_is_no_setting():
 
 @pytest.fixture
 def newer_quick(monkeypatch):
-    """Give the preset `quick` a second version: other numbers of steps."""
+    """Give the preset `quick` a third version: another learning rate."""
 
     def publish():
-        first = PRESETS["quick"]
-        changed = {**first, "evaluation": {**first["evaluation"], "lr": 0.5}}
+        second = PRESETS["quick"]
+        changed = {**second, "evaluation": {**second["evaluation"], "lr": 0.5}}
         monkeypatch.setattr(presets, "PRESETS", {**PRESETS, "quick": changed})
-        monkeypatch.setattr(presets, "EARLIER_VERSIONS", {"quick": (first,)})
+        earlier = (*EARLIER_VERSIONS["quick"], second)
+        monkeypatch.setattr(presets, "EARLIER_VERSIONS", {"quick": earlier})
 
     return publish
 
@@ -290,16 +302,16 @@ def test_a_run_goes_on_with_the_version_that_it_began_with(collection, tmp_path,
     rows[0].unlink()
     newer_quick()
     told = toy_experiment(**CHOSEN)
-    assert (told.preset_version, told.evaluation.lr) == (2, 0.5)
+    assert (told.preset_version, told.evaluation.lr) == (3, 0.5)
     assert run_experiment(told, out, say=lines.append).complete
     assert {path.name: path.read_bytes() for path in (out / "rows").iterdir()} == before
-    assert [line for line in lines if "began with version 1 of the preset quick" in line]
+    assert [line for line in lines if "began with version 2 of the preset quick" in line]
     kept = json.loads((out / "experiment.json").read_text())["experiment"]
-    assert (kept["preset_version"], kept["evaluation"]["lr"]) == (1, 3e-3)
+    assert (kept["preset_version"], kept["evaluation"]["lr"]) == (2, 3e-3)
 
 
 @pytest.mark.parametrize(
-    "change", [{"evaluation.lr": 0.5}, {"evaluation.episodes": 2}, {"preset_version": 2}]
+    "change", [{"evaluation.lr": 0.5}, {"evaluation.episodes": 2}, {"preset_version": 3}]
 )
 def test_what_was_asked_for_is_not_replaced(collection, tmp_path, newer_quick, change):
     out = tmp_path / "run"
@@ -317,7 +329,7 @@ def test_a_run_with_the_newest_version_is_a_new_run(collection, tmp_path, newer_
     assert run_experiment(toy_experiment(**CHOSEN), out, say=lines.append).complete
     assert not [line for line in lines if "began with version" in line]
     kept = json.loads((out / "experiment.json").read_text())
-    assert (kept["experiment"]["preset"], kept["experiment"]["preset_version"]) == ("quick", 2)
+    assert (kept["experiment"]["preset"], kept["experiment"]["preset_version"]) == ("quick", 3)
     assert kept["decides"] == as_plain(decisive_settings(toy_experiment(**CHOSEN)))
 
 

@@ -59,6 +59,7 @@ def training(root, out):
     return run
 
 
+@pytest.mark.long
 def test_a_run_can_be_stopped_and_go_on(root, tmp_path):
     out = tmp_path / "run"
     for number, status, word in (
@@ -76,6 +77,7 @@ def test_a_run_can_be_stopped_and_go_on(root, tmp_path):
         assert not list(out.rglob("*.part"))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of that kind")
 def test_a_disk_that_takes_no_more_of_a_file(root, tmp_path):
     """The limit of the system: trainings and the page are too large for it, rows are not."""

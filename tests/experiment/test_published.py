@@ -172,6 +172,7 @@ TINY = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("preset", ["medimeta-table4", "fully-supervised"])
 def test_one_epoch_on_a_tiny_collection(preset, tmp_path):
     generate(tmp_path / "data", scale="tiny", size=16, only=["oct", "bus", "derm"])

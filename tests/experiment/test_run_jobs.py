@@ -18,7 +18,7 @@ from tests.experiment.small import command, files, prepare
 from torchcross.cli import main
 from torchcross.errors import InputError
 from torchcross.experiment import experiment_from_values, run_experiment
-from torchcross.experiment.rows.device import resources_of
+from torchcross.experiment.device import resources_of
 from torchcross.experiment.run import training, workbench
 from torchcross.experiment.run.engine_choice import engine_of
 from torchcross.experiment.run.experiment_job import ExperimentJob
@@ -70,7 +70,7 @@ def test_two_processes_of_an_engine_make_the_same_bytes(root, whole):
     assert not (root / "two" / "run" / "jobs").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_runs_of_one_folder_share_the_work(root, whole):
     both = [start(root, "shared", "--jobs", "1") for _ in range(2)]
     assert [process.wait(300) for process in both] == [0, 0], said(root, "shared")
@@ -80,7 +80,7 @@ def test_two_runs_of_one_folder_share_the_work(root, whole):
     assert len(trained) == 6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="kills processes by POSIX signals")
 def test_runs_that_are_killed_with_their_workers_go_on_to_the_same_bytes(root, whole):
     moments = random.Random(0)
@@ -94,7 +94,7 @@ def test_runs_that_are_killed_with_their_workers_go_on_to_the_same_bytes(root, w
     assert files(root / "killed" / "run") == whole
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts processes by POSIX signals")
 def test_ctrl_c_ends_the_workers_and_the_run_goes_on(root, whole):
     process = start(root, "stopped", "--jobs", "2")
@@ -144,6 +144,7 @@ def test_a_failed_training_is_the_failure_of_every_cell_that_needs_it(
     assert "no such luck" in str(status)
 
 
+@pytest.mark.long
 def test_a_training_that_an_earlier_version_left_half_made_goes_on(
     collection, tmp_path, monkeypatch
 ):
@@ -170,6 +171,7 @@ def test_a_training_that_an_earlier_version_left_half_made_goes_on(
     assert files(begun) == files(tmp_path / "whole" / "run")
 
 
+@pytest.mark.long
 def test_targets_that_leave_the_same_sources_share_a_training_in_every_call(collection, tmp_path):
     """Its unit has the same name, whichever of its cells are done."""
     experiment = toy_experiment(algorithms=["protonet"], shots=[1])
@@ -181,6 +183,7 @@ def test_targets_that_leave_the_same_sources_share_a_training_in_every_call(coll
     assert not any(line.startswith("training") for line in heard)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_a_cell_of_many_episodes_is_many_units_and_the_same_bytes(collection, tmp_path, at_once):
     changes = {"evaluation.episodes": 5, "data.targets": ["hole", "specks"]}
@@ -216,6 +219,7 @@ def test_a_damaged_part_is_made_again(collection, tmp_path, monkeypatch):
     assert run_experiment(experiment, tmp_path / "run").complete
 
 
+@pytest.mark.long
 def test_how_long_each_part_took_is_kept_apart(collection, tmp_path):
     run_experiment(toy_experiment(), tmp_path / "run")
     times = json.loads((tmp_path / "run" / "environment.json").read_text(encoding="utf-8"))
@@ -354,6 +358,7 @@ def test_durations_in_words(seconds, text):
 # -- before a run ----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_plan_has_every_unit_that_is_left_and_writes_nothing(collection, tmp_path):
     experiment = toy_experiment(algorithms=["protonet", "mm-pt", "scratch"])
     plan = plan_run(experiment, tmp_path / "run", [1, 2])

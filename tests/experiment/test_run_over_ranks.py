@@ -8,7 +8,7 @@ from tests.experiment.small import command, prepare
 from torchcross import cli
 from torchcross.errors import InputError
 from torchcross.experiment import experiment_from_values
-from torchcross.experiment.rows.device import machine_of, resources_of
+from torchcross.experiment.device import machine_of, resources_of
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.checks import settings_without_effect
 from torchcross.jobs import Resources
@@ -28,7 +28,7 @@ def run(root, out, *settings):
     return {path.parent.name: path.parent for path in out.glob("train/*/training.json")}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_over_two_ranks(tmp_path):
     root = prepare(tmp_path)
     alone = run(root, tmp_path / "alone")

@@ -14,16 +14,16 @@ import pytest
 
 from tests.experiment.conftest import toy_experiment
 from tests.experiment.small import files
+from tests.jobs.together import computes_one_unit_at_a_time
 from torchcross.errors import InputError
-from torchcross.experiment import experiment_from_values, run_experiment
-from torchcross.experiment.rows.device import machine_elsewhere
-from torchcross.experiment.run import engine_choice, run_plan, runner, unit_messages
+from torchcross.experiment import engine_settings, experiment_from_values, run_experiment
+from torchcross.experiment.device import machine_elsewhere
+from torchcross.experiment.run import runner, unit_messages
+from torchcross.experiment.run.cells import Cell
 from torchcross.experiment.run.environment import ENVIRONMENT, read_times
 from torchcross.experiment.run.experiment_job import ExperimentJob
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.json_files import write_json
-from torchcross.experiment.run.makespan import makespan
-from torchcross.experiment.run.run_plan import plan_run
 from torchcross.experiment.run.run_status import run_status
 from torchcross.experiment.run.workbench import workbench_of_worker
 from torchcross.jobs import ExecutorEngine, JobFolder, Outcome, Unit, UnitFailure, UnitReport
@@ -67,82 +67,6 @@ def test_times_of_an_earlier_version_are_read_and_replaced(collection, tmp_path)
     assert times[second] == 1.25
 
 
-# -- the plan --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("jobs", "seconds"), [(1, 22.0), (2, 11.0), (8, 11.0)])
-def test_a_process_takes_the_first_unit_that_can_begin(jobs, seconds):
-    """It does not wait for what stands first in the list and needs what is not done."""
-    units = [
-        Unit("train-a", ("1",)),
-        Unit("score-a", ("2",), needs=("train-a",)),
-        Unit("train-b", ("3",)),
-        Unit("score-b", ("4",), needs=("train-b",)),
-    ]
-    of_each = {"train-a": 10.0, "score-a": 1.0, "train-b": 10.0, "score-b": 1.0}
-    assert makespan(units, of_each, jobs) == seconds
-
-
-def test_a_plan_for_the_folder_of_another_experiment_is_refused(collection, tmp_path):
-    run_experiment(scratch(), tmp_path / "run")
-    with pytest.raises(InputError, match="holds a run of another experiment"):
-        plan_run(scratch(**{"evaluation.seed": 7}), tmp_path / "run", [1])
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "thesis.tex").touch()
-    with pytest.raises(InputError, match="not empty and holds no run"):
-        plan_run(scratch(), tmp_path / "other", [1])
-
-
-def test_a_training_that_is_done_is_not_planned(collection, tmp_path):
-    experiment = toy_experiment(algorithms=["protonet"], shots=[1])
-    run_experiment(experiment, tmp_path / "run")
-    for path in (tmp_path / "run" / "rows").iterdir():
-        path.unlink()
-    (part,) = plan_run(experiment, tmp_path / "run", [1]).parts
-    assert (part.kind, part.units) == ("scoring", 2)
-
-
-def test_a_row_that_cannot_be_measured_leaves_the_others(collection, tmp_path, monkeypatch):
-    plain = run_plan.starting_network
-
-    def broken(method, *given):
-        if not method.trains:
-            raise ZeroDivisionError("odd")
-        return plain(method, *given)
-
-    monkeypatch.setattr(run_plan, "starting_network", broken)
-    plan = plan_run(toy_experiment(algorithms=["scratch", "protonet"]), tmp_path / "run", [1])
-    unknown = {(part.row, part.kind) for part in plan.parts if part.seconds is None}
-    assert unknown == {("scratch", "scoring")}
-    assert "scratch, scoring is not measured: ZeroDivisionError: odd (in broken," in str(plan)
-    assert "--jobs 1: at least " in str(plan)
-
-
-def test_as_many_processes_as_there_is_memory_for(monkeypatch):
-    monkeypatch.setattr(engine_choice, "usable_cores", lambda: 8)
-    monkeypatch.setattr(engine_choice, "available_bytes", lambda: 5 * 1024**3)
-    settings = {"data": {"folder": "d"}, "machine": {"device": "cpu"}}
-    experiment = experiment_from_values(settings)
-    assert engine_choice.default_jobs(experiment) == 8
-    large = replace(experiment, machine=replace(experiment.machine, memory=2.0))
-    assert engine_choice.default_jobs(large) == 2
-    huge = replace(experiment, machine=replace(experiment.machine, memory=20.0))
-    assert engine_choice.default_jobs(huge) == 1
-
-
-def test_a_plan_says_what_memory_and_threads_are_good_for(collection, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_plan, "available_bytes", lambda: 10 * 1024**3)
-    monkeypatch.setattr(run_plan, "most_resident_bytes", lambda: 3 * 1024**3)
-    monkeypatch.setattr(run_plan, "usable_cores", lambda: 4)
-    experiment = scratch(**{"data.targets": ["hole"]})
-    said = str(plan_run(experiment, tmp_path / "run", [1, 4]))
-    assert "each process holds about 3.0 GB, and 10.0 GB are free here: enough for 3" in said
-    assert "machine.memory=3.0" in said
-    # One unit alone: three cores would have nothing to do.
-    assert "machine.threads=4" in said
-    assert "machine.threads" not in str(plan_run(experiment, tmp_path / "run", [1]))
-
-
 # -- parts of a cell -------------------------------------------------------------------------------
 
 
@@ -167,6 +91,7 @@ def test_parts_of_other_settings_are_not_mixed(collection, tmp_path, monkeypatch
     assert not list((tmp_path / "run" / "predictions").iterdir())
 
 
+@pytest.mark.long
 def test_what_is_known_of_a_target_that_cannot_be_read_now_is_kept(collection, tmp_path):
     run_experiment(scratch(), tmp_path / "run")
     place = tmp_path / "run" / "protocol.json"
@@ -206,7 +131,7 @@ def test_a_machine_that_computes_nothing_needs_no_device():
 
 def test_the_workers_of_an_engine_elsewhere_decide_the_hardware(collection, tmp_path, monkeypatch):
     engine = ExecutorEngine(Pickling(1), slots=1)
-    monkeypatch.setattr(engine_choice, "job_engine_named", lambda *given: engine)
+    monkeypatch.setattr(engine_settings, "job_engine_named", lambda *given: engine)
     decided = []
 
     def end(folder, plain=JobFolder.remove_records):
@@ -220,6 +145,16 @@ def test_the_workers_of_an_engine_elsewhere_decide_the_hardware(collection, tmp_
     with pytest.raises(InputError, match="engine 'far' computes on others"):
         run_experiment(scratch(**{"engine.name": "far"}), tmp_path / "auto")
     assert not (tmp_path / "auto").exists()
+
+
+def test_threads_of_one_process_make_one_unit_at_a_time(tmp_path):
+    """A Dask worker has several threads, and torch's random numbers belong to the process."""
+    work = SimpleNamespace()
+    job = ExperimentJob(scratch(), str(tmp_path), workbench_of_worker, "1", work)
+    keys = ["a", "b"]
+    assert computes_one_unit_at_a_time(
+        job, keys, tmp_path, lambda wait: setattr(work, "make", wait)
+    )
 
 
 def test_a_worker_finds_the_weights_of_an_address(tmp_path, monkeypatch):
@@ -318,18 +253,38 @@ def test_a_call_that_finds_nothing_to_do_tidies_what_the_dead_left(collection, t
 # -- what is said meanwhile ------------------------------------------------------------------------
 
 
+def test_a_run_that_goes_on_says_how_much_is_done(collection, tmp_path):
+    first, again = [], []
+    run_experiment(scratch(), tmp_path / "run", say=first.append)
+    min((tmp_path / "run" / "rows").iterdir()).unlink()
+    run_experiment(scratch(), tmp_path / "run", say=again.append)
+    assert [line for line in again if line.startswith("going on: ")] == [
+        "going on: 1 of 2 cells have their rows"
+    ]
+    assert not [line for line in first if line.startswith("going on: ")]
+
+
+@pytest.mark.long
 def test_counts_begin_with_what_is_done(collection, tmp_path, monkeypatch):
     """A training of an earlier call is no unit of this one's pace."""
     experiment = toy_experiment(algorithms=["protonet"], shots=[1])
     run_experiment(experiment, tmp_path / "run")
     for path in (tmp_path / "run" / "rows").iterdir():
         path.unlink()
-    heard, paces = [], []
+    heard = []
     monkeypatch.setattr(unit_messages, "_EVERY", 0.0)
-    monkeypatch.setattr(unit_messages, "time_left", lambda *pace: paces.append(pace) or "1 s")
+    monkeypatch.setattr(unit_messages, "duration_text", lambda seconds: "1 s")
     run_experiment(experiment, tmp_path / "run", say=heard.append)
     assert "3 of 4 units have ended, about 1 s left" in heard
-    assert [pace[:2] for pace in paces] == [(1, 2)]
+
+
+def test_no_time_is_said_before_a_unit_of_each_kind_has_ended(collection, tmp_path, monkeypatch):
+    """One training has ended, and how long scoring takes is not known; then one score has."""
+    heard = []
+    monkeypatch.setattr(unit_messages, "_EVERY", 0.0)
+    experiment = toy_experiment(algorithms=["protonet"], shots=[1], **{"data.targets": ["hole"]})
+    run_experiment(experiment, tmp_path / "run", say=heard.append)
+    assert "1 of 2 units have ended" in heard
 
 
 def test_many_that_run_are_a_few_lines(tmp_path, monkeypatch):
@@ -350,7 +305,11 @@ def test_a_screen_says_what_runs_where(tmp_path, monkeypatch):
     for number in range(10):
         jobs.claims.create(f"score-{number}")
     work = SimpleNamespace(progress=True, folder=SimpleNamespace(path=tmp_path), say=print)
-    bench = SimpleNamespace(plan=SimpleNamespace(units=[Unit("score-0", ("rows/0.csv",))]))
+    cells = {"score-0": (Cell("oct/a", "mm-pt", 0),)}
+    plan = SimpleNamespace(
+        units=[Unit("score-0", ("rows/0.csv",))], cells_that_need=lambda key: cells.get(key, ())
+    )
+    bench = SimpleNamespace(plan=plan)
     shown = []
     monkeypatch.setattr(unit_messages, "_REFRESH", 0.01)
     monkeypatch.setattr(
@@ -360,7 +319,8 @@ def test_a_screen_says_what_runs_where(tmp_path, monkeypatch):
     with unit_messages.UnitMessages(work, bench, jobs, None, has_bars=False):
         while not shown:
             time.sleep(0.01)
-    assert shown[0][0].startswith(f"  score-0 (process {os.getpid()} on ")
+    assert shown[0][0].startswith(f"  scoring mm-pt for oct/a, seed 0 (process {os.getpid()} on ")
+    assert shown[0][1].startswith(f"  score-1 (process {os.getpid()} on ")
     assert shown[0][8:] == ["  and 2 more"]
 
 

@@ -132,7 +132,7 @@ def test_a_library_that_is_missing_is_said_before_anything_runs(
 # -- runs ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("collection")
 @pytest.mark.parametrize("fails", [None, 2])
 def test_a_run_with_trackers_leaves_the_same_bytes(board, monkeypatch, tmp_path, fails):
@@ -157,7 +157,7 @@ def test_a_run_with_trackers_leaves_the_same_bytes(board, monkeypatch, tmp_path,
         assert all("| state | finished |" in writer.texts[0][1] for writer in board.made)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("collection")
 def test_what_trackers_write_is_no_file_of_the_run(board, tmp_path):
     run_experiment(tracked(), tmp_path / "run")

@@ -102,7 +102,7 @@ def test_a_run_goes_on_to_the_same_rows(collection, tmp_path):
     assert 0 < len(collection.opened) < len(files)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_is_done_is_not_done_again(collection, tmp_path):
     run_experiment(toy_experiment(), tmp_path / "run")
     collection.opened.clear()
@@ -112,7 +112,7 @@ def test_what_is_done_is_not_done_again(collection, tmp_path):
     assert not said
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_target_is_opened_before_training_is_over(collection, tmp_path, monkeypatch):
 
     plain = training.fit
@@ -129,7 +129,7 @@ def test_no_target_is_opened_before_training_is_over(collection, tmp_path, monke
     assert collection.opened
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_fails_is_told_and_the_rest_goes_on(collection, tmp_path):
     collection.broken = {"hole"}
     outcome = run_experiment(toy_experiment(), tmp_path / "run")
@@ -173,7 +173,7 @@ def test_rows_of_other_data_are_not_mixed_in(collection, tmp_path, monkeypatch):
     assert (tmp_path / "run" / "provenance.json").read_bytes() == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_algorithms_stand_in_the_order_of_the_configuration(collection, tmp_path):
     outcome = run_experiment(
         toy_experiment(algorithms=["scratch", "protonet", "ncm"]), tmp_path / "run"
@@ -182,7 +182,7 @@ def test_algorithms_stand_in_the_order_of_the_configuration(collection, tmp_path
     assert "AUROC" in outcome._repr_html_()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_targets_stand_in_the_order_of_the_configuration(collection, tmp_path):
     for targets in (["hole", "specks"], ["specks", "hole"]):
         chosen = {"data.targets": targets, "shots": [1]}
@@ -201,6 +201,7 @@ def test_no_dataset_that_can_be_left_out_is_said_at_once(collection, tmp_path, m
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_a_table_that_cannot_be_written_leaves_the_old_one(collection, tmp_path, monkeypatch):
     run_experiment(toy_experiment(algorithms=["scratch"]), tmp_path / "run")
     write_page(tmp_path / "run")
@@ -218,7 +219,7 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one(collection, tmp_path,
 
 def test_another_experiment_is_refused_in_the_same_folder(collection, tmp_path):
     run_experiment(toy_experiment(algorithms=["scratch"]), tmp_path / "run")
-    with pytest.raises(InputError, match=r"evaluation\.steps differ"):
+    with pytest.raises(InputError, match=r"evaluation\.steps is 2 here and 1 there"):
         run_experiment(
             toy_experiment(algorithms=["scratch"], **{"evaluation.steps": 2}), tmp_path / "run"
         )
@@ -242,7 +243,7 @@ def test_unknown_rows_and_targets_are_refused_before_anything_is_made(collection
         run_experiment(toy_experiment(**{"data.targets": ["oct"]}), tmp_path / "run")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_page_and_tables_come_from_the_folder_alone(collection, tmp_path):
     run_experiment(toy_experiment(), tmp_path / "run")
     written = write_page(tmp_path / "run")

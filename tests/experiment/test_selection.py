@@ -157,6 +157,7 @@ def check_splits(root, rows):
     assert used == {"train", "val"}
 
 
+@pytest.mark.long
 def test_full_supervision_reads_its_own_training_and_validation_splits_alone(root, monkeypatch):
     guard = Guard(root / "data", (*RELATED, *SOURCES), monkeypatch)
     monkeypatch.setattr(training, "training_setup", guard.closing(training.training_setup))

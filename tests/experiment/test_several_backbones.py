@@ -64,7 +64,7 @@ def test_each_algorithm_has_a_row_for_each_backbone_and_one_without_a_backbone_h
     )
     assert METHODS["ncm @ small"] is METHODS["ncm"]
     assert "ncm @ small" not in METHODS
-    with pytest.raises(KeyError, match="nmc @ small"):
+    with pytest.raises(InputError, match="no row is called 'nmc'; did you mean 'ncm'"):
         METHODS["nmc @ small"]
     one = experiment_of_row(experiment, "ncm @ large").model
     assert (one.backbone, one.backbones) == (BackboneSettings("conv4", {"channels": 4}), ())
@@ -120,6 +120,18 @@ def test_the_layer_that_comes_last_says_whether_there_is_one_backbone_or_several
         ({"backbones": ["conv4", {"channels": 2}]}, r"backbones\[1\] has no name"),
         ({"backbones": ["conv4", 3]}, r"backbones\[1\] is 3; give a name, or a table"),
         ({"backbones": "conv4"}, "give a list"),
+        (
+            {"backbones": [{"name": "conv4", "lable": "small"}, "conv4"]},
+            r"model\.backbones\[0\] has 'lable', which .* did you mean 'label'\? .*'channels'",
+        ),
+        (
+            {"backbones": [{"name": "conv4", "chanels": 3}]},
+            r"has 'chanels', which is no .* option of 'conv4'; did you mean 'channels'\?",
+        ),
+        (
+            {"backbones": [{"name": "timm:resnet10t", "normalization": "keras"}]},
+            r"did you mean 'normalisation'\?",
+        ),
         ({"backbones": [{**SMALL, "label": "a @ b"}]}, "give a label without '@'"),
         ({"backbones": [{**SMALL, "weights": 3}]}, r"backbones\[0\].weights is 3; give a text"),
         ({"backbones": [{**SMALL, "normalisation": "clip"}]}, "normalisation is 'clip'; give one"),
@@ -236,6 +248,7 @@ def test_what_is_published_of_one_backbone_is_not_said_of_several():
 # -- runs ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_rows_are_those_of_runs_with_one_backbone_each(tmp_path, collection):
     target = {"data.targets": ["hole"]}
     outcome = run_experiment(several(**target), tmp_path / "both")
@@ -261,6 +274,7 @@ def test_rows_are_those_of_runs_with_one_backbone_each(tmp_path, collection):
     }
 
 
+@pytest.mark.long
 def test_status_verification_and_page_know_the_rows(tmp_path, collection):
     experiment = several(algorithms=["ncm", "logistic"])
     folder = run_experiment(experiment, tmp_path / "run").folder
@@ -274,7 +288,7 @@ def test_status_verification_and_page_know_the_rows(tmp_path, collection):
     assert not verify_run(folder.path).holds
     # The same again makes it, and one of another backbone is refused.
     assert run_experiment(experiment, folder.path).complete
-    with pytest.raises(InputError, match=r"another experiment \(model.backbones differ\)"):
+    with pytest.raises(InputError, match=r"another experiment: model.backbones is"):
         run_experiment(
             several(SMALL, {**LARGE, "channels": 8}, algorithms=["ncm", "logistic"]), folder.path
         )
@@ -288,6 +302,7 @@ def test_the_weights_of_each_backbone_are_recorded(tmp_path, collection):
     assert weights["small"]["file"] == "w.pth"
 
 
+@pytest.mark.long
 def test_the_preset_of_the_study_runs_as_it_is_typed(capsys, tmp_path, monkeypatch):
     generate(tmp_path / "data", scale="tiny", size=16, only=["oct", "bus"])
     monkeypatch.chdir(tmp_path)

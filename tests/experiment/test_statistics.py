@@ -55,6 +55,7 @@ def run(folder, algorithms, **changes):
     return outcome.records
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("collection")
 def test_no_meta_trained_row_meets_a_target_with_statistics_of_nothing(met, tmp_path):
     # One of them starts from weights; those that are trained have statistics of nothing too.
@@ -129,6 +130,7 @@ def test_the_episodes_are_the_first_of_training(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.long
 def test_few_steps_of_fine_tuning_go_further_from_them():
     """What it is for: a network under statistics of nothing must first learn the scale of its own
     features.

@@ -1,6 +1,7 @@
 """What a run stores of its predictions, what it says where it stores none, and what is read."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from torchcross.experiment import (
     write_page,
 )
 from torchcross.experiment.run.json_files import read_json
+from torchcross.experiment.run.prediction_store import PredictionStore
 from torchcross.records import Records
 
 ALL_TARGETS = ["shape", "hole", "shapes", "specks"]
@@ -34,6 +36,7 @@ def stored(folder):
     return sorted(path.name for path in (folder / "predictions").iterdir())
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("collection")
 def test_scores_of_stored_predictions_are_the_rows(tmp_path):
     """All four target types; NaN and reasons too."""
@@ -71,6 +74,7 @@ def test_the_row_supervised_stores_its_test_split(tmp_path):
     assert verify_run(tmp_path).holds
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("collection")
 def test_a_run_with_too_many_stores_none_and_says_so(tmp_path):
     assert noted(experiment(), tmp_path / "all") == []
@@ -99,6 +103,7 @@ def test_a_run_with_too_many_stores_none_and_says_so(tmp_path):
         run_predictions(tmp_path / "none")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("collection")
 def test_the_setting_may_change_and_cells_without_predictions_are_counted(tmp_path):
     assert noted(experiment(**{"evaluation.predictions": 0}), tmp_path) == []
@@ -159,6 +164,7 @@ def test_a_target_that_is_unknown_is_named(tmp_path):
 # -- on the page -----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("collection")
 def test_the_page_shows_results_by_class(tmp_path):
     chosen = experiment(algorithms=["ncm"], **{"evaluation.specificity": 0.8})
@@ -189,3 +195,15 @@ def test_the_page_of_a_run_without_predictions_says_why(tmp_path):
     page = write_page(tmp_path).read_text(encoding="utf-8")
     assert "No predictions of single images: none are stored: evaluation.predictions is 0" in page
     assert not (tmp_path / "by_class.csv").exists(), "a table of an earlier page"
+
+
+@pytest.mark.parametrize(("most", "reason"), [(0, "evaluation.predictions is 0"), (9, "are 10,")])
+def test_sets_that_are_not_stored_are_named(most, reason):
+    """They are stored with the predictions, and with nothing else."""
+    changes = {"evaluation.sets": "split", "evaluation.predictions": most}
+    (note,) = PredictionStore(SimpleNamespace(experiment=experiment(**changes)), 10).notes()
+    assert reason in note
+    assert note.endswith(
+        "to store them, and the sets of evaluation.sets='split', give --set"
+        " evaluation.predictions=10"
+    )

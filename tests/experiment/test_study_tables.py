@@ -53,6 +53,7 @@ def table_of(page, section):
     return [[cell.text for cell in cells_of(row)] for row in rows_of(table)]
 
 
+@pytest.mark.long
 def test_the_page_has_images_and_how_often_they_were_drawn(run):
     out, collection, experiment = run
     rows = iter(table_of(write_page(out), "data"))
@@ -72,6 +73,7 @@ def test_the_page_has_images_and_how_often_they_were_drawn(run):
             ]
 
 
+@pytest.mark.long
 def test_the_page_has_chance_levels_and_compute(run):
     out, _, experiment = run
     page = write_page(out)
@@ -117,14 +119,18 @@ def test_damaged_plans_are_said_where_no_interval_needs_them(run, tmp_path):
     assert sum(row[-1] == "—" for row in table_of(page, "data")) == 2
 
 
+@pytest.mark.long
 def test_times_stand_on_a_page_that_is_asked_for_them(collection, tmp_path):
     run_experiment(toy_experiment(), tmp_path / "run")
     plain = write_page(tmp_path / "run").read_text(encoding="utf-8")
     assert "scoring time" not in plain
+    assert 'id="environment"' not in plain
     timed = write_page(tmp_path / "run", times=True, out=tmp_path / "page")
     text = timed.read_text(encoding="utf-8")
     assert "training time" in text
     assert "8 of 8 cells have one" in text
+    again = write_page(tmp_path / "run", times=True, out=tmp_path / "again")
+    assert again.read_text(encoding="utf-8") == text
     (tmp_path / "run" / "environment.json").unlink()
     timed = write_page(tmp_path / "run", times=True, out=tmp_path / "page")
     assert "scoring time" not in timed.read_text(encoding="utf-8")

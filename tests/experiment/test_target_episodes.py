@@ -9,7 +9,7 @@ import pytest
 
 from tests.experiment.conftest import toy_experiment
 from torchcross.data import EpisodeSampler, TensorSource, toys
-from torchcross.errors import ReadError
+from torchcross.errors import InfeasibleError, ReadError
 from torchcross.experiment import run_experiment, write_page
 from torchcross.experiment.rows import target_episodes
 from torchcross.experiment.rows.target_episodes import describe_plans
@@ -43,10 +43,17 @@ def test_a_target_that_cannot_give_the_episodes_is_known_before_its_training(
         raise AssertionError("trained for nothing")
 
     monkeypatch.setattr(training, "fit", fit)
-    outcome = run_experiment(one_target(**{"evaluation.queries": 10_000}), tmp_path)
-    (failure,) = outcome.failures
-    assert failure["kind"] == "InfeasibleError"
-    assert "10000 queries per class" in failure["reason"]
+    collection.made["shape"] = collection.made["shape"].subset(range(6), name="shape")
+    outcome = run_experiment(one_target(**{"data.targets": ["shape", "hole"]}), tmp_path)
+    kinds = {failure["target"]: failure["kind"] for failure in outcome.failures}
+    assert kinds == {"shape": "InfeasibleError", "hole": "AssertionError"}
+
+
+def test_a_run_without_any_episode_is_refused_before_it_has_a_folder(collection, tmp_path):
+    chosen = one_target(**{"evaluation.queries": 10_000, "data.targets": ["shape", "hole"]})
+    with pytest.raises(InfeasibleError, match=r"(?s)no target gives.*shape.*10000 queries.*hole"):
+        run_experiment(chosen, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_target_that_can_be_read_again_is_looked_at_again(collection, tmp_path, monkeypatch):

@@ -1,18 +1,20 @@
 """The rows `text` and `text+logistic`: zero-shot cells, prompts, vectors of a file, refusals."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tests.experiment.conftest import toy_experiment
-from torchcross.errors import InputError
+from torchcross.errors import InputError, ReadError
 from torchcross.experiment import experiment_from_values, run_experiment, verify_run, write_page
 from torchcross.experiment.rows import texts as row_texts
-from torchcross.experiment.rows.texts import target_prompts, target_texts
+from torchcross.experiment.rows.texts import describe_texts, target_prompts, target_texts
+from torchcross.experiment.run import target_checks
 from torchcross.experiment.run.identity import identity
-from torchcross.experiment.run.row_texts import check_prompts
 from torchcross.experiment.run.runner import run_missing_cells
+from torchcross.experiment.run.target_checks import check_prompts
 from torchcross.experiment.settings.text_settings import TextSettings
 from torchcross.text import TextVectors
 
@@ -34,7 +36,7 @@ def experiment(vectors="", **changes):
     return toy_experiment(**{**plain, "text.vectors": vectors, **changes})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_texts_alone_predict_the_same_at_every_number_of_shots(vectors, tmp_path):
     outcome = run_experiment(experiment(vectors), tmp_path / "run")
     assert outcome.complete
@@ -52,6 +54,20 @@ def test_texts_alone_predict_the_same_at_every_number_of_shots(vectors, tmp_path
     protocol = json.loads((tmp_path / "run" / "protocol.json").read_text())
     assert protocol["texts"]["vectors"] == "texts.safetensors"
     assert verify_run(tmp_path / "run").holds
+
+
+@pytest.mark.slow
+def test_rows_of_texts_on_stored_features_are_those_of_forwards(vectors, tmp_path):
+    chosen = {"algorithms": ["text", "text+logistic"], "shots": [0, 2], "data.targets": ["hole"]}
+    outcomes = [
+        run_experiment(experiment(vectors, **chosen, **more), tmp_path / name)
+        for name, more in (("features", {}), ("forwards", {"evaluation.features": "none"}))
+    ]
+    assert all(outcome.complete for outcome in outcomes)
+    values = [outcome.records.columns["value"].tolist() for outcome in outcomes]
+    assert values[0] == pytest.approx(values[1], abs=1e-5, nan_ok=True)
+    protocol = json.loads((tmp_path / "features" / "protocol.json").read_text())
+    assert "computed once for each target" in protocol["features"]
 
 
 def test_what_is_in_the_files_of_texts_makes_the_run(vectors, tmp_path):
@@ -106,6 +122,26 @@ def test_a_run_records_its_prompts(collection, tmp_path):
     assert "{dataset_name}: {class_name}" in page
 
 
+def test_the_text_tower_is_of_the_revision_and_the_file_of_the_image_tower(collection, monkeypatch):
+    class Pinned(Tower):
+        revision = "0123abc"
+
+    addresses = []
+    monkeypatch.setattr(row_texts, "_tower", lambda address: addresses.append(address) or Pinned())
+    record = SimpleNamespace(revision="0123abc", sha256=Tower.sha256)
+    known = SimpleNamespace(weights=record)
+    monkeypatch.setattr(row_texts, "pretrained_backbone", lambda experiment: known)
+    settings = {"model.backbone": {"name": "open_clip:ViT-B-16/openai"}}
+    chosen, task = experiment(algorithms=["text"], **settings), collection.target("hole").task
+    assert target_texts(chosen, task).origin == "tower"
+    said = describe_texts(chosen, [(task, "")])
+    assert said["models"][0]["revision"] == "0123abc"
+    assert addresses == ["open_clip:ViT-B-16/openai@0123abc"] * 2
+    record.sha256 = "1" * 64
+    with pytest.raises(InputError, match="SHA-256 000000000000, and its image tower from one"):
+        target_texts(chosen, task)
+
+
 @pytest.mark.usefixtures("tower")
 def test_a_table_of_prompts_is_checked_before_the_run(collection, tmp_path):
     folder = tmp_path / "prompts"
@@ -141,14 +177,39 @@ def test_rows_without_texts_are_refused(collection, tmp_path):
         TextSettings(csv="a", vectors="b")
 
 
-def test_vectors_of_another_width_fail_the_cells_with_the_reason(collection, tmp_path):
+def test_vectors_of_another_width_are_refused_before_the_run_has_a_folder(collection, tmp_path):
     names = collection.target("hole").task.classes
     wide = TextVectors({name: torch.eye(9)[at] for at, name in enumerate(names)})
     path = str(wide.write(tmp_path / "wide.safetensors"))
     chosen = experiment(path, algorithms=["text"], shots=[0], **{"data.targets": ["hole"]})
-    outcome = run_experiment(chosen, tmp_path / "run")
-    (failure,) = outcome.failures
-    assert "the text vectors (wide.safetensors) have 9 numbers" in failure["reason"]
+    with pytest.raises(InputError, match=r"text: the backbone has 4 features, .* have 9 numbers"):
+        run_experiment(chosen, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_width_of_features_asks_for_no_image(collection, tmp_path, monkeypatch):
+    """A first image that cannot be read is an error of the cells that need it."""
+    source = collection.target("hole")
+    wide = TextVectors({name: torch.eye(9)[at] for at, name in enumerate(source.task.classes)})
+    path = str(wide.write(tmp_path / "wide.safetensors"))
+    chosen = experiment(path, algorithms=["text"], shots=[0], **{"data.targets": ["hole"]})
+
+    def read(indices):
+        raise ReadError("an image is damaged")
+
+    monkeypatch.setattr(source, "read", read)
+    monkeypatch.setattr(target_checks, "_source_of", lambda *asked: source)
+    with pytest.raises(InputError, match=r"text: the backbone has 4 features, .* have 9 numbers"):
+        target_checks.check_targets(chosen, collection, ["hole"], tmp_path / "run")
+
+
+def test_vectors_that_lack_a_class_are_refused_before_the_run_has_a_folder(collection, tmp_path):
+    first, second = collection.target("hole").task.classes
+    path = str(TextVectors({first: torch.eye(4)[0]}).write(tmp_path / "few.safetensors"))
+    chosen = experiment(path, algorithms=["text"], shots=[0], **{"data.targets": ["hole"]})
+    with pytest.raises(InputError, match=rf"hole: text\.vectors: .*no vector for '{second}'"):
+        run_experiment(chosen, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_file_beside_the_toml_is_read(vectors, tmp_path):

@@ -74,7 +74,7 @@ def whole(root):
     return files(root / "whole")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_of_an_engine_make_the_same_bytes(root, whole):
     process = start(root, "two", "--jobs", "2")
     assert process.wait(300) == 0, said(root, "two")
@@ -84,7 +84,7 @@ def test_two_processes_of_an_engine_make_the_same_bytes(root, whole):
     assert not (root / "two" / "jobs").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_calls_on_one_folder_share_the_work(root, whole):
     both = [start(root, "shared", "--jobs", "1") for _ in range(2)]
     assert [process.wait(300) for process in both] == [0, 0], said(root, "shared")
@@ -94,7 +94,7 @@ def test_two_calls_on_one_folder_share_the_work(root, whole):
     assert len(trained) == 2 + 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="kills processes by POSIX signals")
 def test_a_search_that_is_killed_with_its_workers_goes_on_to_the_same_bytes(root, whole):
     process = start(root, "killed", "--jobs", "2")
@@ -140,6 +140,7 @@ def spy_on_fit(monkeypatch):
     return begun
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kept", [1, 2, 3, 4])
 def test_a_search_of_an_earlier_version_goes_on(collection, tmp_path, monkeypatch, over, kept):
     """It kept each trial by itself, in any order, and its trainings in the folder `train`."""
@@ -162,6 +163,7 @@ def test_a_search_of_an_earlier_version_goes_on(collection, tmp_path, monkeypatc
     assert begun == [[], []]
 
 
+@pytest.mark.long
 def test_a_training_that_an_earlier_version_began_goes_on(collection, tmp_path, monkeypatch, over):
     folder, saved = tmp_path / "begun", []
     plain = shutil.rmtree
@@ -189,8 +191,17 @@ def test_a_training_that_an_earlier_version_began_goes_on(collection, tmp_path, 
     assert files(folder) == over
 
 
+def status_in_lines(folder, capsys):
+    """The exit status and the lines of `torchcross status`, the list of failures aside."""
+    capsys.readouterr()
+    code = main(["status", str(folder)])
+    lines = capsys.readouterr().out.splitlines()
+    return code, [line for line in lines if not line.startswith("  ")]
+
+
+@pytest.mark.long
 def test_a_group_that_failed_keeps_its_trials_for_the_next_call(
-    collection, tmp_path, monkeypatch, over
+    collection, tmp_path, monkeypatch, over, capsys
 ):
     from torchcross.experiment.tuning import scoring
 
@@ -210,9 +221,27 @@ def test_a_group_that_failed_keeps_its_trials_for_the_next_call(
     assert (failure["target"], failure["algorithm"]) == ("hole", "mm-pt")
     assert sum(line.startswith("failed: mm-pt for hole") for line in heard) == 1
     assert not outcome.complete
+    assert status_in_lines(tmp_path / "failed", capsys) == (
+        1,
+        [
+            f"{tmp_path / 'failed'}: 2 of 4 trials are done",
+            "1 of 2 units are done",
+            "failed units: 1",
+            "not begun: 0, and 0 that need others first",
+            "nothing runs now; give the same `torchcross tune` again to go on",
+        ],
+    )
     calls.clear()
     calls.extend([1, 1])
     assert tune_experiment(searched(), tmp_path / "failed").complete
+    chosen = tmp_path / "failed" / "chosen.json"
+    assert status_in_lines(tmp_path / "failed", capsys) == (
+        0,
+        [
+            f"{tmp_path / 'failed'}: 4 of 4 trials are done",
+            f"the chosen settings are in {chosen}",
+        ],
+    )
     # The second group was whole, and the first one had its first trial.
     assert len(calls) == 2 + 1
     assert files(tmp_path / "failed") == over
@@ -230,6 +259,7 @@ def test_a_search_from_before_there_was_a_number_of_threads_goes_on(collection, 
         tune_experiment(searched(**{"machine.threads": 1}), tmp_path / "search")
 
 
+@pytest.mark.long
 def test_the_engine_of_a_search_is_no_part_of_it(collection, tmp_path, over):
     tune_experiment(searched(engine={"jobs": 1}), tmp_path / "search", jobs=None)
     assert files(tmp_path / "search") == over

@@ -5,7 +5,7 @@ import pytest
 from tests.experiment.tune_killing import MOMENTS
 from tests.other_process import results_of_module
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
@@ -13,6 +13,7 @@ def found(tmp_path_factory):
     return results_of_module("tests.experiment.tune_killing", tmp_path_factory.mktemp("killed"))
 
 
+@pytest.mark.long
 def test_the_whole_search_left_what_it_should(found):
     whole = found["whole"]
     assert whole["statuses"] == [0]

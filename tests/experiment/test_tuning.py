@@ -117,6 +117,7 @@ def test_the_same_files_in_another_order_and_nothing_is_done_twice(
     assert files(tmp_path / "other") == before
 
 
+@pytest.mark.long
 def test_a_search_that_stops_in_the_middle_goes_on_to_the_same_files(
     collection, tmp_path, found, monkeypatch
 ):
@@ -271,7 +272,7 @@ def words_of(page):
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.read_text(encoding="utf-8")))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_has_the_chosen_settings_and_its_page_says_so(collection, tmp_path, found):
     experiment = with_tuned(searched(), found.folder.path)
     outcome = run_experiment(experiment, tmp_path / "run")
@@ -295,7 +296,7 @@ def test_a_run_has_the_chosen_settings_and_its_page_says_so(collection, tmp_path
     assert "no search: every row has the settings" in words_of(write_page(same.folder.path))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_rows_that_saw_the_test_are_marked_everywhere(collection, tmp_path):
     experiment = searched(tune={"score": "target-queries"})
     said = []

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from torchcross._kit.plugin_files import load_plugin
 from torchcross.experiment.data_formats import Collection, open_collection
+from torchcross.experiment.opened.opened_run import OpenedRun, open_run
+from torchcross.experiment.opened.own_images import ImagePredictions, predict_images
+from torchcross.experiment.opened.row_algorithm import RowAlgorithm
 from torchcross.experiment.outcome import RunOutcome, run_experiment
 from torchcross.experiment.page.pages import compare_runs, write_page
-from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.method import Method
+from torchcross.experiment.rows.methods import METHODS, add_row
 from torchcross.experiment.run.file_checks import FileCheck, Verification
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.stored_predictions import run_predictions
@@ -42,19 +47,27 @@ __all__ = [
     "EvaluationSettings",
     "Experiment",
     "FileCheck",
+    "ImagePredictions",
     "MachineSettings",
     "MetaTrainingSettings",
+    "Method",
     "ModelSettings",
+    "OpenedRun",
     "PretrainingSettings",
+    "RowAlgorithm",
     "RunFolder",
     "RunOutcome",
     "TuneFolder",
     "TuneOutcome",
     "TuneSettings",
     "Verification",
+    "add_row",
     "compare_runs",
     "experiment_from_values",
+    "load_plugin",
     "open_collection",
+    "open_run",
+    "predict_images",
     "read_experiment",
     "run_experiment",
     "run_predictions",

@@ -7,6 +7,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal, Protocol
 
+from torchcross._kit.installed_packages import (
+    InstalledPackage,
+    load_entry_point,
+    package_of_point,
+    sole_point,
+)
 from torchcross.data import TaskSource
 from torchcross.errors import InputError
 
@@ -19,15 +25,18 @@ GROUP = "torchcross.collections"
 
 
 class Collection(Protocol):
-    """Datasets of several domains.
+    """Datasets of several domains; docs/experiments.md has a whole one.
 
-    A target's pixels are read from the source that `target` returns. Only `describe` reads some
-    more, for a fingerprint that no model sees.
+    A target's pixels are read from the source that `target` returns, and by nothing else but
+    `describe`, for a fingerprint that no model sees.
 
-    One whose images have annotations also has a method `annotation(target, column, *, split)`, for
-    results by subgroup: the texts of a column, one for each image of
-    `self.target(target, split=split)`, in its order. One that knows what its datasets are called
-    has `dataset_name(target)`, for prompts.
+    Three more methods are optional:
+
+    annotation(target, column, *, split)  for results by subgroup: the texts of a column, one for
+                                          each image of `self.target(target, split=split)`
+    dataset_name(target)                  for prompts: what its dataset is called
+    is_synthetic(target)                  for the cautions of transfer studies: whether its images
+                                          are made up
     """
 
     def targets(self) -> tuple[str, ...]:
@@ -76,17 +85,18 @@ def open_collection(
     A description that cannot be read is an error here, before any work: what overlaps with it is
     not known, so no target could be left out safely. Labels and images that cannot be read are
     errors where they are needed.
+
+    >>> from medimeta_adapter.synthetic import generate
+    >>> from torchcross.experiment import open_collection
+    >>> folder = generate("data", only=["oct", "bus"], size=16)
+    >>> open_collection("medimeta", folder, channels=1).targets()
+    ('bus/case category', 'oct/disease class')
     """
-    known = {point.name: point for point in entry_points(group=GROUP)}
-    if kind not in known:
-        formats = ", ".join(sorted(known)) or "none"
+    point = sole_point("format", kind, entry_points(group=GROUP))
+    if point is None:
+        formats = ", ".join(sorted({each.name for each in entry_points(group=GROUP)})) or "none"
         raise InputError(f"no package opens data of the format {kind!r}; there are {formats}")
-    try:
-        make = known[kind].load()
-    except (ImportError, AttributeError) as error:
-        raise InputError(
-            f"the format {kind!r} is {known[kind].value}, which cannot be loaded: {error}"
-        ) from error
+    make = load_entry_point(point, "format")
     try:
         collection: Collection = make(folder, channels=channels, leave_out=leave_out)
     except OSError as error:
@@ -94,3 +104,9 @@ def open_collection(
             f"{folder} cannot be opened ({error}); give a folder of datasets that can be read"
         ) from error
     return collection
+
+
+def format_package(kind: str) -> InstalledPackage | None:
+    """The installed package that opens data of a format."""
+    point = sole_point("format", kind, entry_points(group=GROUP))
+    return None if point is None else package_of_point(point)

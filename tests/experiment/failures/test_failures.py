@@ -10,6 +10,7 @@ from torchcross.experiment.run import targets, workbench
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long
 def test_a_training_that_diverges(root, clean, run):
     absurd = ("--set", "pretraining.lr=1e38")
     for _ in range(2):
@@ -17,6 +18,7 @@ def test_a_training_that_diverges(root, clean, run):
         check(root, clean, [("mm-pt", target) for target in TARGETS], status, err, "Lower lr")
 
 
+@pytest.mark.long
 def test_fine_tuning_that_always_diverges_is_a_failure_and_no_empty_row(root, clean, run):
     status, err = run(
         "--set", "evaluation.lr=1e38", "--set", "evaluation.steps=3", algorithms="scratch,ncm"
@@ -31,6 +33,7 @@ def test_fine_tuning_that_always_diverges_is_a_failure_and_no_empty_row(root, cl
     )
 
 
+@pytest.mark.long
 def test_images_that_are_not_finite(root, clean, run, monkeypatch):
     def spoilt(collection, target, *, split="all"):
         source = plain(collection, target, split=split)
@@ -49,6 +52,7 @@ def test_images_that_are_not_finite(root, clean, run, monkeypatch):
     goes_on(root, clean, run)
 
 
+@pytest.mark.long
 def test_an_error_that_nobody_foresaw_says_where_it_comes_from(root, clean, run, monkeypatch):
     plain = workbench.adapter
 
@@ -63,6 +67,7 @@ def test_an_error_that_nobody_foresaw_says_where_it_comes_from(root, clean, run,
     goes_on(root, clean, run)
 
 
+@pytest.mark.long
 def test_where_everything_fails_the_page_says_why(root, clean, run):
     for name in ("oct", "bus"):
         gone(root / "data" / name)
@@ -76,6 +81,7 @@ def test_where_everything_fails_the_page_says_why(root, clean, run):
     goes_on(root, clean, run)
 
 
+@pytest.mark.long
 def test_failures_of_before_stand_until_their_cells_are_done(root, clean, run, monkeypatch):
     """A run that is stopped early has not forgotten them."""
     gone(root / "data" / "bus")

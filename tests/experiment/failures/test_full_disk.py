@@ -38,6 +38,7 @@ def full(monkeypatch):
     return now
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("pattern", "failed"),
     [
@@ -56,6 +57,7 @@ def test_no_room_for_a_file(root, clean, run, full, monkeypatch, pattern, failed
     goes_on(root, clean, run)
 
 
+@pytest.mark.long
 def test_no_room_for_what_failed(root, clean, run, full, monkeypatch):
     gone(root / "data" / "bus")
     full("failures.json")
@@ -77,6 +79,7 @@ def test_no_room_for_what_failed(root, clean, run, full, monkeypatch):
     goes_on(root, clean, run)
 
 
+@pytest.mark.long
 def test_room_that_is_there_again_at_the_end(root, clean, run, monkeypatch):
     plain, calls = runner.RunFolder.write_failures, []
 
@@ -92,6 +95,7 @@ def test_room_that_is_there_again_at_the_end(root, clean, run, monkeypatch):
     assert err.count("failed: no room") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pattern", ["report.html", "table.md", "*"])
 def test_no_room_for_the_page_or_for_anything(root, clean, run, full, monkeypatch, pattern):
     full(pattern)

@@ -28,6 +28,7 @@ def no_labels(folder):
 DAMAGE = {cut_off: "truncated file", gone: "no images", no_labels: "task_labels"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_dataset_that_is_a_target_and_a_source(root, clean, run, damage):
     damage(root / "data" / "bus")
@@ -42,6 +43,7 @@ def test_a_dataset_that_is_a_target_and_a_source(root, clean, run, damage):
     goes_on(root, clean, run)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_dataset_that_is_a_source(root, clean, run, damage):
     damage(root / "data" / "derm")
@@ -61,6 +63,7 @@ def as_tiff(folder):
         Image.fromarray(image.squeeze()).save(folder / "images" / f"{number:06d}.tiff")
 
 
+@pytest.mark.long
 def test_images_that_go_while_the_run_is_on(root, clean, run, monkeypatch):
     """A file that is open outlives its name; files that are opened one by one do not."""
     as_tiff(root / "data" / "oct")
@@ -80,6 +83,7 @@ def test_images_that_go_while_the_run_is_on(root, clean, run, monkeypatch):
     goes_on(root, clean, run)
 
 
+@pytest.mark.long
 def test_chunks_that_rot_while_they_are_trained_on(root, clean, run, monkeypatch):
     """Compressed images are read by HDF5 itself, chunk after chunk."""
     compress(root / "data" / "derm" / "images.hdf5")
@@ -125,6 +129,7 @@ def rot(path):
             file.write(b"\0" * chunk.size)
 
 
+@pytest.mark.long
 def test_labels_that_changed_are_not_mixed_in_once_they_can_be_read(root, clean, run):
     """What was known of the data is not forgotten while a part of it cannot be read."""
     assert run(algorithms="ncm")[0] == 0
@@ -145,6 +150,7 @@ def test_labels_that_changed_are_not_mixed_in_once_they_can_be_read(root, clean,
     assert run(algorithms="ncm")[0] == 0
 
 
+@pytest.mark.long
 def test_a_description_that_cannot_be_read_is_refused_before_anything_is_made(root, clean, run):
     """It is not known what it overlaps with, so no target could be left out safely."""
     info = root / "data" / "derm" / "info.yaml"
@@ -166,6 +172,7 @@ def test_a_description_that_cannot_be_read_is_refused_before_anything_is_made(ro
     goes_on(root, clean, run)
 
 
+@pytest.mark.long
 def test_images_cut_off_while_they_are_trained_on(root, clean, run, monkeypatch):
     """A page of a map that is gone would end the process, if nobody looked."""
     path = root / "data" / "derm" / "images.hdf5"

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchcross.data.plan_files.drawn_images import DrawnImages
+from torchcross.experiment.page.environment_block import environment_block
 from torchcross.experiment.page.row_names import RowNames
-from torchcross.experiment.page.row_times import with_times
 from torchcross.experiment.rows.target_episodes import has_class
 from torchcross.experiment.run.episode_files import UNREADABLE, read_plans
 from torchcross.experiment.run.folder import RunFolder
@@ -49,14 +49,14 @@ def study_tables(
 ) -> list[PageTable]:
     """What can be said of this run; runs of earlier versions say less.
 
-    times  how long each row took stands beside what it computed
+    times  a section says when and where it was made, and how long each row took
     """
     targets = _in_order(protocol)
     compute = _compute_table(records, names.of_trainings(trainings))
+    tables = [_data_table(run, targets), _chance_table(targets), compute]
     if times:
         shown = {name: names[name] for name in run.algorithms}
-        compute = with_times(run, compute, shown)
-    tables = [_data_table(run, targets), _chance_table(targets), compute]
+        tables += environment_block(run, records, shown)
     return [table for table in tables if table.rows]
 
 

@@ -159,13 +159,6 @@ def _evaluation_of(experiment: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def synthetic_warnings(provenance: Mapping[str, Any]) -> list[str]:
-    synthetic = provenance.get("data", {}).get("synthetic", "")
-    if isinstance(synthetic, str) and synthetic and not synthetic.startswith("0 "):
-        return [f"Synthetic data: {synthetic}."]
-    return []
-
-
 def caution_warnings(protocol: Mapping[str, Any]) -> list[str]:
     return [f"{caution}." for caution in protocol.get("cautions", ())]
 

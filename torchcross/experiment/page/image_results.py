@@ -31,6 +31,7 @@ from torchcross.statistics import (
     calibration_intervals,
     class_values,
     confusion_matrix,
+    set_values,
 )
 
 _NEVER = "an earlier version made this run, and stored none"
@@ -49,7 +50,7 @@ def image_results(
         absent = run.plain(PROTOCOL).get("predictions", _NEVER)
         return ImageResults(specificity=specificity, absent=absent)
     subgroups = run_subgroups(run)
-    values, confusions, calibrations = [], [], []
+    values, confusions, calibrations, sets = [], [], [], []
     predictions = run_predictions(run.path)
     for _, group in groupby(predictions, attrgetter("source", "algorithm", "shots")):
         several = list(group)
@@ -62,10 +63,18 @@ def image_results(
             draws=None if draws is None else draws.get((first.source, first.shots)),
         )
         calibrations.append(_calibration(several, evaluation, draws))
+        sets.append(
+            set_values(
+                several,
+                method=evaluation.get("interval", EvaluationSettings.interval),
+                draws=None if draws is None else draws.get((first.source, first.shots)),
+            )
+        )
         if (matrix := confusion_matrix(several)) is not None:
             confusions.append(matrix)
     known = [each for each in calibrations if each is not None]
-    return ImageResults(values, confusions, specificity, calibrations=known)
+    of_sets = [each for each in sets if each is not None]
+    return ImageResults(values, confusions, specificity, calibrations=known, sets=of_sets)
 
 
 def _calibration(

@@ -1,18 +1,20 @@
-"""Pages and tables of a run, of several runs, and of a published table of means."""
+"""Pages and tables of a run, and of several runs."""
 
 from __future__ import annotations
 
-import hashlib
 import operator
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from torchcross._kit.surroundings import installed_version
 from torchcross._kit.whole_files import name_as_text, write_whole
 from torchcross.errors import InputError
+from torchcross.experiment.page.caveats import unfinished_caveats
+from torchcross.experiment.page.compared_runs import check_same_runs, write_compared_runs
 from torchcross.experiment.page.data_tables import study_tables
+from torchcross.experiment.page.episode_answers import answers_of_run
+from torchcross.experiment.page.equal_rows import rows_shown_once
 from torchcross.experiment.page.headline import (
     Headline,
     caution_warnings,
@@ -21,12 +23,13 @@ from torchcross.experiment.page.headline import (
     headline_of,
     scales_of,
     shared_subject_warnings,
-    synthetic_warnings,
     unhashed_warnings,
 )
 from torchcross.experiment.page.image_level import EpisodesOfRows, draws_of_run, draws_of_runs
 from torchcross.experiment.page.image_results import image_results, write_image_tables
 from torchcross.experiment.page.natural_falls import natural_falls
+from torchcross.experiment.page.picture_reader import RunPictures
+from torchcross.experiment.page.prediction_set_tables import tables_of_sets
 from torchcross.experiment.page.row_names import RowNames
 from torchcross.experiment.page.run_choices import choices_of_run, choices_of_runs, published_points
 from torchcross.experiment.page.run_parts import curves_of, examples_of, trainings_of
@@ -35,8 +38,10 @@ from torchcross.experiment.page.tuning_table import tuning_tables
 from torchcross.experiment.rows.tuning_words import tuning_warnings
 from torchcross.experiment.run.folder import PROTOCOL, PROVENANCE, RunFolder
 from torchcross.experiment.run.page_files import PAGE, TABLES, write_page_hashes
-from torchcross.records import Records, read_means
+from torchcross.experiment.run.run_plugins import changes_in_words, check_rows_known
+from torchcross.records import Records
 from torchcross.report import Failure, write_report
+from torchcross.report.episode_pictures import PicturedRows
 from torchcross.report.summarise import summarise
 from torchcross.report.summary import EpisodeDraws, Summary
 from torchcross.report.tables import csv_of, latex_of, markdown_of
@@ -57,6 +62,7 @@ def write_page(
     uncertainty: str | None = None,
     data: str | Path | None = None,
     times: bool = False,
+    pictures: PicturedRows = "leader",
 ) -> Path:
     """Write report.html and the tables of a run, in its folder or in `out`; return the page's path.
 
@@ -64,12 +70,13 @@ def write_page(
     place of the experiment's margin of equivalence, and `uncertainty`, "images" or "episodes", in
     that of `evaluation.uncertainty`. `data` is the folder of the run's data: plans that the run
     lacks are drawn again from it, and count where the rows were scored on these very episodes.
-    `times`: the page also says how long each row took; without them, equal runs have equal pages.
+    `times`: the page says when and where the run was made, and how long each row took; without it,
+    equal runs have equal pages. `pictures`: the images of the best, median and worst episodes of
+    the "leader" are shown, of "all" rows or of "none", from `data` or the experiment's folder.
     """
+    _check_pictures(pictures)
     run = RunFolder(folder)
-    records, failures = run.records(), run.failures()
-    if not len(records) and not failures:
-        raise InputError(f"{run.path} has no rows yet; let `torchcross run` finish first")
+    records, failures = _rows_and_failures(run)
     protocol, provenance = _protocol_of(run), run.plain(PROVENANCE)
     related = [set(group) for group in protocol.get("related targets", ())]
     trainings = trainings_of(run)
@@ -79,10 +86,12 @@ def write_page(
     episodes = episodes_of_rows(run, records)
     draws = draws_of_run(run, records, episodes, uncertainty, data)
     episodes = names.of_episodes(episodes)
-    records = names.of_records(records)
     headline = headline_of(records, [run], metric, margin)
+    answers = answers_of_run(run, records, headline.metric, RunPictures(run, data))
+    records, out = names.of_records(records), run.path if out is None else Path(out)
     images = names.of_images(image_results(run, draws.of_targets(episodes)))
-    out = run.path if out is None else Path(out)
+    studied = study_tables(run, protocol, records, names, trainings, times=times)
+    studied += tuning_tables(run.experiment, list(protocol.get("targets", ())))
     page = _write(
         records,
         out,
@@ -91,31 +100,40 @@ def write_page(
         draws.of_rows(episodes),
         scales_of(protocol),
         marks_of(run, protocol, names),
+        names.of_all(map(_failure, failures)),
         title=title or f"Cross-domain few-shot learning: {run.name}",
         protocol=_in_order(protocol),
         provenance=provenance,
         curves=names.of_all(curves_of(run, trainings)),
         examples=names.of_all(examples_of(run)),
-        failures=names.of_all(map(_failure, failures)),
         choices=choices_of_run(run, records, related, trainings),
         published=published_points([run]),
-        warnings=[
-            *headline.warnings,
-            *draws.warnings,
-            *synthetic_warnings(provenance),
-            *_own_warnings(run, protocol),
-        ],
+        warnings=[*headline.warnings, *draws.warnings, *_own_warnings(run, protocol)],
+        unfinished=unfinished_caveats(run),
+        answers=names.of_all(answers),
+        pictures=pictures,
         related=related,
         images=images,
-        tables=[
-            *study_tables(run, protocol, records, names, trainings, times=times),
-            *tuning_tables(run.experiment, list(protocol.get("targets", ()))),
-        ],
+        tables=[*studied, *tables_of_sets(run, images)],
     )
     write_image_tables(images, out)
     if out.resolve() == run.path.resolve():
         write_page_hashes(run.path)
     return page
+
+
+def _check_pictures(pictures: str) -> None:
+    if pictures not in (known := get_args(PicturedRows)):
+        raise InputError(f"pictures={pictures!r} is not known; give {', '.join(known)}")
+
+
+def _rows_and_failures(run: RunFolder) -> tuple[Records, list[dict[str, str]]]:
+    """Those of a run that has any, whose rows are known here."""
+    records, failures = run.records(), run.failures()
+    if not len(records) and not failures:
+        raise InputError(f"{run.path} has no rows yet; let `torchcross run` finish first")
+    check_rows_known(run)
+    return records, failures
 
 
 def _protocol_of(run: RunFolder) -> dict[str, Any]:
@@ -131,27 +149,30 @@ def compare_runs(
     metric: str | None = None,
     margin: float | None = None,
     uncertainty: str | None = None,
+    force: bool = False,
 ) -> Path:
     """Write one page over the rows of several runs; each algorithm is named with its run.
 
     Algorithms of different runs are paired where they were scored on the same episodes. `metric`,
-    `margin` and `uncertainty` are those of `write_page`.
+    `margin` and `uncertainty` are those of `write_page`. A page of other runs in `out` is replaced
+    with `force` alone.
     """
-    runs = {name_as_text(folder.path.resolve()): folder for folder in map(RunFolder, folders)}
-    if len(runs) < len(folders):
-        names = [str(folder) for folder in folders]
-        raise InputError(f"two of {names} have one name; rename one folder")
+    runs = _named_runs(folders)
+    if not force:
+        check_same_runs(Path(out), runs.values())
     tables: list[Records] = []
     episodes: dict[tuple[str, str, int], str] = {}
     by_run: dict[str, EpisodesOfRows] = {}
     own: dict[str, Records] = {}
     for name, run in runs.items():
-        own[name] = records = run.records()
-        row_names = RowNames(run, name)
-        by_run[name] = episodes_of_rows(run, records, f"of {name}, which does not say")
-        episodes |= row_names.of_episodes(by_run[name])
-        columns: dict[str, Any] = dict(row_names.of_records(records).columns)
-        columns["run"] = ["compared"] * len(records)
+        check_rows_known(run)
+        own[name] = run.records()
+        by_run[name] = episodes_of_rows(run, own[name], f"of {name}, which does not say")
+        episodes |= RowNames(run, name).of_episodes(by_run[name])
+    shown, notes = rows_shown_once(own, by_run)
+    for name, run in runs.items():
+        columns: dict[str, Any] = dict(RowNames(run, name).of_records(shown[name]).columns)
+        columns["run"] = ["compared"] * len(shown[name])
         tables.append(Records(columns))
     records = reduce(operator.add, tables)
     protocols = {name: run.plain(PROTOCOL) for name, run in runs.items()}
@@ -159,9 +180,8 @@ def compare_runs(
     headline = headline_of(records, list(runs.values()), metric, margin, uncertainty)
     draws = draws_of_runs(runs, by_run, uncertainty)
     warnings = [*headline.warnings, *difference_warnings(runs, provenances), *draws.warnings]
-    warnings += dict.fromkeys(
-        text for provenance in provenances.values() for text in synthetic_warnings(provenance)
-    )
+    natural = natural_falls(runs, own, headline.metric)
+    warnings += [*natural.warnings, *notes]
     groups: set[frozenset[str]] = set()
     failures: list[Failure] = []
     for name, run in runs.items():
@@ -169,7 +189,7 @@ def compare_runs(
         warnings += [f"{name}: {text}" for text in _own_warnings(run, protocols[name])]
         groups |= set(map(frozenset, protocols[name].get("related targets", ())))
         failures += row_names.of_all(map(_failure, run.failures()))
-    return _write(
+    page = _write(
         records,
         Path(out),
         headline,
@@ -177,16 +197,29 @@ def compare_runs(
         draws.of_rows(episodes),
         {target: scale for each in protocols.values() for target, scale in scales_of(each).items()},
         marks_of_runs(runs, protocols),
+        failures,
         title="Compared: " + ", ".join(runs),
         protocol={name: _in_order(protocol) for name, protocol in protocols.items()},
         provenance=provenances,
-        failures=failures,
         choices=choices_of_runs(runs),
         published=published_points(list(runs.values())),
         warnings=warnings,
+        unfinished=[
+            f"{name}: {text}" for name, run in runs.items() for text in unfinished_caveats(run)
+        ],
         related=sorted(groups, key=sorted),
-        tables=natural_falls(runs, own, headline.metric),
+        tables=natural.tables,
     )
+    write_compared_runs(Path(out), runs.values())
+    return page
+
+
+def _named_runs(folders: Sequence[str | Path]) -> dict[str, RunFolder]:
+    runs = {name_as_text(folder.path.resolve()): folder for folder in map(RunFolder, folders)}
+    if len(runs) < len(folders):
+        names = [str(folder) for folder in folders]
+        raise InputError(f"two of {names} have one name; rename one folder")
+    return runs
 
 
 def _write(
@@ -197,6 +230,7 @@ def _write(
     draws: EpisodeDraws,
     scales: Mapping[str, str],
     marks: Mapping[str, Any],
+    failures: Sequence[Failure],
     **parts: Any,
 ) -> Path:
     """The page and, where there are rows, the tables."""
@@ -208,59 +242,19 @@ def _write(
         "draws": draws,
         "scales": scales,
         "margin": headline.margin,
+        "failures": failures,
         **marks,
     }
     page = write_report(records, out / PAGE, **shown, **parts)
     if len(records):
-        _write_tables(summarise(records, **shown), out)
+        write_tables(summarise(records, **shown), out)
     return page
 
 
-def _write_tables(summary: Summary, out: Path) -> None:
+def write_tables(summary: Summary, out: Path) -> None:
+    """Of a page: as Markdown, LaTeX and CSV."""
     for name, text_of in _TEXTS.items():
         write_whole(out / name, text_of(summary))
-
-
-def write_means_page(
-    table: str | Path,
-    out: str | Path,
-    *,
-    title: str | None = None,
-    metric: str = "",
-    related: Iterable[Collection[str]] = (),
-    margin: float | None = None,
-) -> Path:
-    """Write the page and tables of a table that `torchcross.records.read_means` can read.
-
-    `margin` is a difference that is too small to matter, in the unit of the table.
-    """
-    table, out = Path(table), Path(out)
-    groups = [set(group) for group in related]
-    means = read_means(table, metric=metric)
-    for group in groups:
-        if unknown := sorted(group - set(means.targets)):
-            raise InputError(
-                f"related targets {unknown} are not in {table}; there are"
-                f" {', '.join(means.targets)}"
-            )
-    out.mkdir(parents=True, exist_ok=True)
-    page = write_report(
-        means,
-        out / PAGE,
-        title=title or f"Means by target: {table.stem}",
-        protocol={"means": "as they are in the table; its publisher knows how they were made"},
-        provenance={
-            "table": table.name,
-            "sha256": hashlib.sha256(table.read_bytes()).hexdigest(),
-            "packages": {
-                "torchcross-fewshot": installed_version("torchcross-fewshot") or "not installed"
-            },
-        },
-        related=groups,
-        margin=margin,
-    )
-    _write_tables(summarise(means), out)
-    return page
 
 
 # -- parts of a page -------------------------------------------------------------------------------
@@ -280,6 +274,7 @@ def _own_warnings(run: RunFolder, protocol: Mapping[str, Any]) -> list[str]:
         *tuning_warnings(experiment.get("tuned", {}), run.algorithms),
         *shared_subject_warnings(run),
         *unhashed_warnings(run),
+        *changes_in_words(run.plain(PROVENANCE)),
     ]
 
 

@@ -12,9 +12,20 @@ from torchcross.experiment.settings.row_names import algorithm_of
 from torchcross.records import Records
 from torchcross.report import Curve, Example, Failure, ImageResults
 from torchcross.report.calibration import CalibrationResult
-from torchcross.statistics import ClassValue, Confusion
+from torchcross.report.episode_answers import EpisodeAnswers
+from torchcross.statistics import ClassValue, Confusion, SetValues
 
-Named = TypeVar("Named", Curve, Example, Failure, ClassValue, Confusion, CalibrationResult)
+Named = TypeVar(
+    "Named",
+    Curve,
+    Example,
+    EpisodeAnswers,
+    Failure,
+    ClassValue,
+    Confusion,
+    CalibrationResult,
+    SetValues,
+)
 
 
 class RowNames:
@@ -56,4 +67,10 @@ class RowNames:
     def of_images(self, results: ImageResults) -> ImageResults:
         values, confusions = self.of_all(results.values), self.of_all(results.confusions)
         calibrations = self.of_all(results.calibrations)
-        return replace(results, values=values, confusions=confusions, calibrations=calibrations)
+        return replace(
+            results,
+            values=values,
+            confusions=confusions,
+            calibrations=calibrations,
+            sets=self.of_all(results.sets),
+        )

@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from torchcross.experiment.page.lacking_supports import lacking_in_words
 from torchcross.experiment.rows.disputed_choices import choices
+from torchcross.experiment.rows.training_setup import NO_JUDGE
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder
 from torchcross.experiment.settings.published import published_part
 from torchcross.experiment.settings.reading import experiment_from_values
@@ -43,6 +45,8 @@ def choices_of_run(
             f"{'; '.join(fewer)}. Their images give no more disjoint ones;"
             f" {evaluation['episodes']} were asked for."
         )
+    if lacking := lacking_in_words(run):
+        texts["supports"] = lacking
     if unused := list(_unused_sources(trainings)):
         texts["sources that could not be used"] = (
             f"{'; '.join(unused)}. The reasons are under Provenance, trainings."
@@ -100,7 +104,10 @@ def _unused_sources(trainings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             most[name] = max(most.get(name, (0, 0)), (unused, total))
     for name, (unused, total) in most.items():
         yield f"{name} did not learn from {unused} of {total}, where it is most"
-    unjudged = [training["algorithm"] for training in trainings if training.get("unjudged")]
-    if unjudged:
-        names = ", ".join(dict.fromkeys(unjudged))
-        yield f"{names} could not be judged by some validation splits"
+    by_splits: dict[str, list[str]] = {}
+    for training in trainings:
+        if unjudged := training.get("unjudged"):
+            splits = "any validation split" if NO_JUDGE in unjudged else "some validation splits"
+            by_splits.setdefault(splits, []).append(training["algorithm"])
+    for splits, names in by_splits.items():
+        yield f"{', '.join(dict.fromkeys(names))} could not be judged by {splits}"

@@ -9,6 +9,7 @@ from torchcross.errors import InputError
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.examples import read_example
 from torchcross.experiment.run.folder import RunFolder
+from torchcross.metrics.reference_values import CHANCE
 from torchcross.report import Curve, Example
 from torchcross.training import read_log
 
@@ -45,16 +46,17 @@ def curves_of(run: RunFolder, trainings: Iterable[Mapping[str, Any]]) -> Iterato
         group = f"without {training['target']}"
         if method.supervised:
             group = f"{training['target']}, its train split"
-        quantity = "validation AUROC of the trained heads"
+        quantity = "validation AUROC of the trained heads (%)"
         if method.make_learner is not None:
-            quantity = "validation AUROC over episodes of the sources"
+            quantity = "validation AUROC over episodes of the sources (%)"
         yield Curve(
             label=training["algorithm"],
             quantity=quantity,
             steps=list(scores),
-            values=list(scores.values()),
+            values=[100 * score for score in scores.values()],
             group=group,
             best=best if best in scores else None,
+            chance=100 * CHANCE["auroc"],
         )
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torchcross.experiment.page.caveats import caveats_of, has_episodes
 from torchcross.experiment.page.headline import chance_of
 from torchcross.experiment.page.row_names import RowNames
+from torchcross.experiment.page.run_parts import trainings_of
 from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.norm_choices import transductive_rows
 from torchcross.experiment.rows.row_shots import blank_cells
-from torchcross.experiment.run.folder import RunFolder
+from torchcross.experiment.run.folder import PROVENANCE, RunFolder
 from torchcross.experiment.run.split_scores import split_errors_of
 from torchcross.experiment.settings.model_settings import (
     BackboneEntry,
     BackboneSettings,
     ModelSettings,
 )
+from torchcross.experiment.settings.reading import experiment_from_values
 from torchcross.experiment.settings.row_names import label_of
 
 
@@ -27,6 +31,8 @@ def marks_of(run: RunFolder, protocol: Mapping[str, Any], names: RowNames) -> di
         "blanks": {(names[row], shots): reason for (row, shots), reason in blanks_of(run).items()},
         "backbones": backbones_of(run, names),
         "classes_left_out": classes_left_out(protocol),
+        "transductive": [names[row] for row in _transductive_rows(run)],
+        "caveats": caveats_of(run, run.plain(PROVENANCE), trainings_of(run)),
         "chance": chance_of([protocol]),
         "split_errors": {
             (names[row], *rest): errors for (row, *rest), errors in split_errors_of(run).items()
@@ -44,7 +50,9 @@ def marks_of_runs(
         "split_errors": {},
         "blanks": {},
         "backbones": {},
+        "transductive": [],
     }
+    caveats: dict[str, list[str]] = {}
     for name, run in runs.items():
         own = marks_of(run, protocols[name], RowNames(run, name))
         marks["untrained"] += own["untrained"]
@@ -53,6 +61,13 @@ def marks_of_runs(
         marks["split_errors"] |= own["split_errors"]
         marks["blanks"] |= own["blanks"]
         marks["backbones"] |= own["backbones"]
+        marks["transductive"] += own["transductive"]
+        for text in own["caveats"]:
+            caveats.setdefault(text, []).append(name)
+    marks["caveats"] = [
+        text if len(of_runs) == len(runs) else f"{', '.join(of_runs)}: {text}"
+        for text, of_runs in caveats.items()
+    ]
     return marks
 
 
@@ -64,6 +79,13 @@ def untrained_rows(run: RunFolder) -> list[str]:
         for row in run.algorithms
         if not METHODS[row].has_seeds(model.of_label(label_of(row)).has_weights)
     ]
+
+
+def _transductive_rows(run: RunFolder) -> list[str]:
+    if not has_episodes(run):
+        return []
+    rows = transductive_rows(experiment_from_values(run.experiment))
+    return [row for row in run.algorithms if row in rows]
 
 
 def _model_of(plain: Mapping[str, Any]) -> ModelSettings:

@@ -9,7 +9,8 @@ from torch import nn
 from torchcross.algorithms import Algorithm, InnerLoopAlgorithm
 from torchcross.data import Episodes
 from torchcross.experiment.rows.fine_tuning import fine_tuner
-from torchcross.experiment.rows.methods import MakeLearner, Method, input_normalisation
+from torchcross.experiment.rows.method import MakeLearner, Method
+from torchcross.experiment.rows.starting_networks import input_normalisation
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.text import Texts
 from torchcross.training import renew_statistics
@@ -25,8 +26,7 @@ def adapter(
     settings = experiment.evaluation
     if method.make_adapter is not None:
         normalise = input_normalisation(trained, experiment)
-        own = (texts,) if method.reads_texts else ()
-        return method.make_adapter(trained, normalise, settings, *own)
+        return method.adapter_of(trained, normalise, settings, texts)
     if method.adapts_in_own_way(experiment) and isinstance(trained, Algorithm):
         assert method.make_learner is not None
         return _own_adapter(method.make_learner, trained, experiment)

@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import torch
-
-from torchcross import backbones
-from torchcross.experiment.rows.adaptation import (
-    RENEWAL_EPISODES,
-    adapter,
-    reads_running_statistics,
-)
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone, weights_in_words
 from torchcross.experiment.rows.fine_tuning import GRID, beyond_published
-from torchcross.experiment.rows.methods import METHODS, rows_of_experiment
+from torchcross.experiment.rows.methods import METHODS, rows_of_episodes, rows_of_experiment
+from torchcross.experiment.rows.norm_choices import (
+    norms_in_words,
+    running_statistics_in_words,
+)
 from torchcross.experiment.rows.texts import reads_texts, texts_in_words
 from torchcross.experiment.rows.tuning_words import tuning_in_words
 from torchcross.experiment.settings.plain import as_plain
 from torchcross.experiment.settings.row_settings import experiment_of_row, experiments_by_backbone
 from torchcross.experiment.settings.schema import Experiment
-from torchcross.text import TextVectors
-
-_NORMS = {
-    "running": (
-        "running statistics, moved by the forwards of the support set; no query image says anything"
-        " about another"
-    ),
-    "frozen": "running statistics as they are; no query image says anything about another",
-    "support": "statistics of the support set; no query image says anything about another",
-    "per_step": (
-        "statistics of each inner step, moved by the support set; no query image says anything"
-        " about another"
-    ),
-    "batch": (
-        "statistics of the query set itself. This is transductive: the prediction for an image"
-        " depends on the other images, and such rows know more than the others"
-    ),
-}
 
 _SUBJECTS = {
     "respect": (
@@ -64,8 +42,15 @@ _QUERIES = {
 }
 _NATURAL_SUPPORT = (
     "shots x classes images as they come, so that classes have the prevalence that they have in the"
-    " target, and some may be missing. (As published there are as many of each class.) Every row"
-    " gives a class that is missing among n images and C classes the probability 1 / (n + C)."
+    " target, and some may be missing. (As published there are as many of each class.)"
+)
+_TEMPERATURES = (
+    "scores are divided by the temperature that makes samples of the support likeliest to heads"
+    " that were fitted without them. It is 1 where each image of a support is the only one of its"
+    " class, as with one shot of each: the reasons of such rows say so."
+)
+_MISSING_CLASS = (
+    "each class that is missing among n images and C classes has the probability 1 / (n + C)."
 )
 _DOMAINS = {
     "dataset": (
@@ -95,7 +80,6 @@ _ZERO_SHOTS = (
     "nothing is learned from images of the target: the query images are those of the other shots,"
     " and the support is empty."
 )
-_MIXED_NORMS = " Rows that are transductive and rows that are not stand in one table."
 
 
 def choices(experiment: Experiment) -> dict[str, str]:
@@ -111,8 +95,10 @@ def choices(experiment: Experiment) -> dict[str, str]:
         "episodes of a target": _overlap(experiment),
         "training seeds": _training_seeds(experiment),
         "adaptation": f"{_adaptation(experiment)}{_own_adaptation(experiment)}",
-        "BatchNorm on the query, where the network has any": _norms(experiment),
+        "BatchNorm on the query, where the network has any": norms_in_words(experiment),
     }
+    if tempered := _tempered_rows(experiment):
+        chosen["temperatures"] = f"{', '.join(tempered)}: {_TEMPERATURES}"
     if 0 in experiment.shots:
         chosen["0 shots"] = _ZERO_SHOTS
     if reads_texts(experiment):
@@ -123,18 +109,38 @@ def choices(experiment: Experiment) -> dict[str, str]:
     chosen["tuning"] = tuning_in_words(experiment)
     if experiment.rows:
         chosen["settings of single rows"] = _row_settings(experiment)
-    if origins := _running_statistics(experiment):
+    if origins := running_statistics_in_words(experiment):
         chosen["running statistics that adaptation begins with"] = origins
     trains = any(METHODS[name].trains for name in experiment.algorithms)
     if trains:
         chosen["model selection"] = _SELECTION
     if experiment.evaluation.support == "natural":
-        chosen["support images"] = _NATURAL_SUPPORT
+        chosen["support images"] = f"{_NATURAL_SUPPORT}{_missing_classes(experiment)}"
     chosen["query images"] = _QUERIES[experiment.evaluation.query]
     chosen["subjects"] = _SUBJECTS[experiment.evaluation.groups]
     if trains:
         chosen["domains"] = _DOMAINS[experiment.data.leave_out]
     return chosen
+
+
+def _tempered_rows(experiment: Experiment) -> list[str]:
+    own = {row: experiment_of_row(experiment, row) for row in rows_of_episodes(experiment)}
+    return [
+        row
+        for row, settings in own.items()
+        if METHODS[row].tempered and settings.evaluation.temperature != "none"
+    ]
+
+
+def _missing_classes(experiment: Experiment) -> str:
+    """What rows predict of a class that a natural support lacks."""
+    rows, with_texts = rows_of_episodes(experiment), reads_texts(experiment)
+    others = [row for row in rows if row not in with_texts]
+    texts = [f"{', '.join(with_texts)}: a missing class has its text."] if with_texts else []
+    if others:
+        whom = ", ".join(others) if with_texts else "Every row"
+        texts.append(f"{whom}: {_MISSING_CLASS}")
+    return "".join(f" {text}" for text in texts)
 
 
 def _weights(experiment: Experiment) -> dict[str, str]:
@@ -191,7 +197,7 @@ def _adaptation(experiment: Experiment) -> str:
     steps = _number_of(settings.steps, "step")
     fine_tuning = f"a fresh head and {steps} of Adam at {settings.lr:g} on all parameters"
     beyond = beyond_published(experiment)
-    fixed = [name for name in _rows_of_episodes(experiment) if METHODS[name].make_adapter]
+    fixed = [name for name in rows_of_episodes(experiment) if METHODS[name].make_adapter]
     exceptions, rows = "", "every row"
     if fixed:
         exceptions = f" {', '.join(fixed)}: features stay as they are, only the head adapts."
@@ -219,11 +225,6 @@ def _adaptation(experiment: Experiment) -> str:
     )
 
 
-def _rows_of_episodes(experiment: Experiment) -> list[str]:
-    """Those that adapt to episodes."""
-    return [row for row in rows_of_experiment(experiment) if not METHODS[row].supervised]
-
-
 def _own_adaptation(experiment: Experiment) -> str:
     """Where the steps and rates of single rows stand, if they have any."""
     chosen = experiment.tuned.get("targets", {}).values()
@@ -248,60 +249,3 @@ def values_in_words(values: Mapping[str, Any]) -> str:
 
 def _number_of(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _norms(experiment: Experiment) -> str:
-    """Rows by BatchNorm policy, and a caution where transductive rows stand beside others."""
-    rows = _rows_by(experiment, lambda name, algorithm: algorithm.network.policy.name)
-    texts = [
-        f"`{norm}` ({', '.join(names)}): {_NORMS.get(norm, norm)}" for norm, names in rows.items()
-    ]
-    mixed = len(rows) > 1 and "batch" in rows
-    return f"{'; '.join(texts)}.{_MIXED_NORMS if mixed else ''}"
-
-
-def _running_statistics(experiment: Experiment) -> str:
-    """Where the running statistics come from, by rows that read them."""
-
-    def origin(name: str, algorithm: Any) -> str:
-        return _origin(name, experiment) if reads_running_statistics(algorithm) else ""
-
-    rows = _rows_by(experiment, origin)
-    return "; ".join(f"{', '.join(names)}: {text}" for text, names in rows.items() if text)
-
-
-def _origin(name: str, experiment: Experiment) -> str:
-    method = METHODS[name]
-    begin = "those of a new network, mean 0 and variance 1"
-    own = experiment_of_row(experiment, name)
-    if own.model.has_weights and not method.random:
-        begin = "those of the published weights"
-    if method.pretrains:
-        return "as training on the sources left them"
-    if method.make_learner is None:
-        return begin
-    if own.meta.running_statistics == "kept":
-        return f"{begin}, which training does not move, as published"
-    return (
-        f"renewed on {RENEWAL_EPISODES} episodes of the sources after training, which does not move"
-        " them (as published, those of the ImageNet weights stay)"
-    )
-
-
-def _rows_by(experiment: Experiment, key: Callable[[str, Any], str]) -> dict[str, list[str]]:
-    """The rows by what `key` says of what they adapt with."""
-    rows: dict[str, list[str]] = {}
-    for name in _rows_of_episodes(experiment):
-        method = METHODS[name]
-        # A network of one channel stands for the trained one.
-        net = backbones.conv4(1, in_channels=1)
-        make = method.make_learner
-        own = experiment_of_row(experiment, name)
-        trained = net if make is None else make(net, own.meta, None)
-        # What texts say changes nothing of the network.
-        texts = TextVectors({"any": torch.ones(net.num_features)})
-        rows.setdefault(key(name, adapter(method, trained, own, texts)), []).append(name)
-    return rows
-
-
-# -- on the page of a run --------------------------------------------------------------------------

@@ -1,15 +1,16 @@
-"""The rows of a table: how each starts, trains and adapts, and which settings it reads.
+"""The rows of a table, by name.
 
-To add a row, add a `Method` to `METHODS`.
+To add a row to the library, add a `Method` to `_ROWS`; others add theirs with `add_row`, or by an
+entry point of the group `torchcross.algorithms`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from torchcross import backbones
+from torchcross._kit.extensions import Extensions
 from torchcross.algorithms import (
     ANIL,
     BOIL,
@@ -26,154 +27,15 @@ from torchcross.algorithms import (
     TextLogistic,
     TextPrototypes,
 )
-from torchcross.data import Normalise
-from torchcross.experiment.rows.addressed_backbones import (
-    network_at_address,
-    pretrained_network,
-)
+from torchcross.errors import InputError
 from torchcross.experiment.rows.fine_tuning import GRID
-from torchcross.experiment.settings.model_settings import NORMALISATIONS
-from torchcross.experiment.settings.row_names import algorithm_of, labels_of, row_name
+from torchcross.experiment.rows.method import MakeLearner, Method
+from torchcross.experiment.settings.row_names import BESIDE, algorithm_of, labels_of, row_name
 from torchcross.experiment.settings.schema import Experiment
-from torchcross.training.ranks import usable_ranks
-
-MakeLearner = Callable[..., Algorithm]
-"""(network, MetaTrainingSettings, what normalises its images or None, other options) -> learner."""
-MakeAdapter = Callable[..., Algorithm]
-"""(network, what normalises its images or None, EvaluationSettings) -> what adapts.
-
-Of a row that reads texts it takes those as well.
-"""
-MakeNetwork = Callable[[int], backbones.Backbone]
-"""(number of channels) -> network."""
 
 _STEPS = ("meta.inner_steps", "meta.validation_inner_steps", "evaluation.inner_steps")
 MEAN_OVER_C = (1.0, 10.0, 100.0)
 _NO_INNER_LOOP = ("meta.inner_lr", *_STEPS)
-
-
-@dataclass(frozen=True)
-class Method:
-    """One row of a table.
-
-    make_learner  makes what is trained over episodes
-    pretrains     multi-task pre-training on the sources instead
-    supervised    training on the target's own train split instead
-    zero_shot     can do without a support set: has cells at 0 shots
-    make_adapter  how an untrained network adapts to a support set, whatever
-                  `evaluation.adaptation` says
-    on_features   reads features of the starting network alone: they may be stored ones
-    make_network  a network of the row's own, whatever `model` says
-    fine_tuning   settings of `fine_tuning` that the row has anyway
-    always_tuned  is fine-tuned, whatever `evaluation.adaptation` says
-    random        starts from random values even where weights are given
-    penalised     reads `evaluation.C`
-    tempered      reads `evaluation.temperature`
-    reads_texts   knows classes by their names: `make_adapter` also takes the texts of a task
-    needs_weights cannot run without weights, of `model.weights` or of the backbone's address
-    ignores       settings of its own way of training and adapting that it does not read
-    """
-
-    name: str
-    description: str
-    make_learner: MakeLearner | None = None
-    pretrains: bool = False
-    supervised: bool = False
-    zero_shot: bool = False
-    make_adapter: MakeAdapter | None = None
-    on_features: bool = False
-    make_network: MakeNetwork | None = None
-    fine_tuning: Mapping[str, Any] = field(default_factory=dict)
-    always_tuned: bool = False
-    random: bool = False
-    penalised: bool = False
-    tempered: bool = False
-    reads_texts: bool = False
-    needs_weights: bool = False
-    ignores: tuple[str, ...] = ()
-
-    @property
-    def learns_from_sources(self) -> bool:
-        return self.pretrains or self.make_learner is not None
-
-    @property
-    def trains(self) -> bool:
-        return self.learns_from_sources or self.supervised
-
-    def has_seeds(self, has_weights: bool) -> bool:
-        """Whether another training seed can make another network: by training or random values.
-
-        `has_weights` is `ModelSettings.has_weights`.
-        """
-        return self.make_network is None and (self.trains or self.random or not has_weights)
-
-    def takes_part(self, setting: str) -> bool:
-        """Whether the row takes part in what a setting is about."""
-        rule = _TAKES_PART.get(setting) or _TAKES_PART.get(setting.partition(".")[0])
-        return rule is None or rule(self)
-
-    def reads(self, setting: str, experiment: Experiment) -> bool:
-        """Whether another value of a setting can make other numbers in this row."""
-        if setting in self.ignores or not self.takes_part(setting):
-            return False
-        rule = _READS.get(setting) or _READS.get(setting.partition(".")[0])
-        return rule is None or rule(self, experiment)
-
-    def ranks(self, experiment: Experiment, most: int) -> int:
-        """How many of `most` ranks the row's training has."""
-        if not self.trains:
-            return 1
-        section = experiment.pretraining if self.make_learner is None else experiment.meta
-        return usable_ranks(section.fit_options(seed=0, judged=True), most)
-
-    @property
-    def has_own_way(self) -> bool:
-        return self.make_learner is not None and not self.always_tuned
-
-    def adapts_in_own_way(self, experiment: Experiment) -> bool:
-        return self.has_own_way and experiment.evaluation.adaptation == "own"
-
-    def is_fine_tuned(self, experiment: Experiment) -> bool:
-        return self.make_adapter is None and not self.adapts_in_own_way(experiment)
-
-
-_TAKES_PART: dict[str, Callable[[Method], bool]] = {
-    "model": lambda row: row.make_network is None,
-    "data.source_tasks": lambda row: row.learns_from_sources,
-    "data.leave_out": lambda row: row.learns_from_sources,
-    "text": lambda row: row.reads_texts,
-    "pretraining": lambda row: row.pretrains or row.supervised,
-    "meta": lambda row: row.make_learner is not None,
-    "evaluation.adaptation": lambda row: row.has_own_way,
-    "fine_tuning": lambda row: row.make_adapter is None and not row.supervised,
-}
-"""Settings, or sections of them, that are about some rows only."""
-
-_READS: dict[str, Callable[[Method, Experiment], bool]] = {
-    "model.weights": lambda row, experiment: not row.random,
-    "machine.precision": lambda row, experiment: row.trains,
-    "machine.ranks": lambda row, experiment: row.ranks(experiment, experiment.machine.ranks) > 1,
-    "machine.workers": lambda row, experiment: row.trains,
-    "pretraining.scale_from_epoch": lambda row, experiment: experiment.pretraining.scale_losses,
-    "meta.epoch_episodes": lambda row, experiment: experiment.meta.reads_epochs,
-    "meta.running_statistics": lambda row, experiment: (
-        row.is_fine_tuned(experiment) or experiment.evaluation.norm in ("running", "frozen")
-    ),
-    "evaluation.steps": Method.is_fine_tuned,
-    "evaluation.lr": Method.is_fine_tuned,
-    "fine_tuning": Method.is_fine_tuned,
-    "evaluation.C": lambda row, experiment: row.penalised,
-    "evaluation.temperature": lambda row, experiment: row.tempered,
-    # A row that moves the network leaves all of them their own forwards.
-    "evaluation.features": lambda row, experiment: all(
-        METHODS[name].on_features for name in experiment.algorithms
-    ),
-    "evaluation.norm": lambda row, experiment: row.make_adapter is None,
-    "evaluation.inner_steps": Method.adapts_in_own_way,
-    # Over several training seeds there is one interval, and it has a way of its own.
-    "evaluation.interval": lambda row, experiment: len(experiment.seeds) == 1,
-}
-"""Settings that not every row reads."""
 
 
 def _inner_loop(kind: Callable[..., Algorithm], **options: Any) -> MakeLearner:
@@ -219,6 +81,7 @@ _ROWS = (
         "fixed-probe",
         "the starting network as it is, a linear head from zero, 150 steps of Adam at 1e-4, as in"
         " the published study of foundation models; it has not converged",
+        on_features=True,
         make_adapter=lambda net, normalise, settings: LinearProbe(
             net, steps=150, lr=1e-4, head="zero", normalise=normalise
         ),
@@ -245,6 +108,7 @@ _ROWS = (
     Method(
         "text",
         "the starting network as it is, images compared with texts of the classes (zero-shot)",
+        on_features=True,
         make_adapter=lambda net, normalise, settings, texts: TextPrototypes(
             net, texts, normalise=normalise
         ),
@@ -254,6 +118,7 @@ _ROWS = (
     Method(
         "text+logistic",
         "the starting network as it is, logistic regression pulled towards text, converged",
+        on_features=True,
         make_adapter=lambda net, normalise, settings, texts: TextLogistic(
             net, texts, C=settings.C, normalise=normalise
         ),
@@ -324,35 +189,70 @@ _ROWS = (
 )
 
 
-class _Methods(dict[str, Method]):
-    """By name; of several backbones, a row that is named with its backbone has the same method."""
+def _checked_method(name: str, item: Any) -> Method:
+    if not isinstance(item, Method):
+        raise InputError(
+            f"the row {name!r} is a {type(item).__name__}; give a torchcross.experiment.Method"
+        )
+    if item.name != name or BESIDE.strip() in name or "," in name:
+        raise InputError(
+            f"the row {name!r} has a Method of the name {item.name!r}; give both one name, without"
+            f" {BESIDE.strip()!r} and commas"
+        )
+    if not isinstance(item.description, str):
+        raise InputError(
+            f"the row {name!r} is described by {item.description!r}; give a text that says in words"
+            " what the row is"
+        )
+    return item
 
-    def __missing__(self, row: str) -> Method:
-        algorithm = algorithm_of(row)
-        if algorithm not in self:
-            raise KeyError(row)
-        return self[algorithm]
+
+# Of several backbones, a row that is named with its backbone has the same method.
+METHODS: Extensions[Method] = Extensions(
+    {method.name: method for method in _ROWS},
+    group="torchcross.algorithms",
+    kind="row",
+    check=_checked_method,
+    key=algorithm_of,
+)
 
 
-METHODS: dict[str, Method] = _Methods((method.name, method) for method in _ROWS)
+def add_row(method: Method) -> Method:
+    """Add a row of your own; a plugin file calls this.
+
+    add_row(Method("mine", "my algorithm over the sources", make_learner=my_learner))
+    """
+    if not isinstance(method, Method):
+        raise InputError(
+            f"add_row takes a torchcross.experiment.Method and got {method!r}; give"
+            " Method(name, description, ...)"
+        )
+    return METHODS.add(method.name, method)
 
 
 def rows_of(algorithms: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]:
     """The names of the rows of a table.
 
     Of several backbones, by their labels, each algorithm has a row; one that brings a network of
-    its own has one row.
+    its own has one row. One whose code is not loaded counts as one without.
     """
     if not labels:
         return tuple(algorithms)
     algorithms = list(algorithms)
-    with_any = [name for name in algorithms if METHODS[name].make_network is None]
+    with_any = [
+        name for name in algorithms if name not in METHODS or METHODS[name].make_network is None
+    ]
     rows = [row_name(name, label) for label in labels for name in with_any]
     return (*rows, *(name for name in algorithms if name not in with_any))
 
 
 def rows_of_experiment(experiment: Experiment) -> tuple[str, ...]:
     return rows_of(experiment.algorithms, experiment.model.labels)
+
+
+def rows_of_episodes(experiment: Experiment) -> list[str]:
+    """Those that adapt to episodes."""
+    return [row for row in rows_of_experiment(experiment) if not METHODS[row].supervised]
 
 
 def rows_of_values(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -362,38 +262,5 @@ def rows_of_values(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 def is_supervised(row: str) -> bool:
     """Whether a row, which other versions may have made, learns from all labels of a target."""
-    method = METHODS.get(algorithm_of(row))
-    return method is not None and method.supervised
-
-
-def starting_network(method: Method, experiment: Experiment, seed: int) -> Any:
-    """The backbone with random values, or with the weights of the experiment, or the row's own."""
-    if method.make_network is not None:
-        return method.make_network(experiment.data.channels)
-    model = experiment.model
-    if model.backbone.is_pretrained:
-        return pretrained_network(experiment, seed, random=method.random)
-    net = _network_of_random_values(experiment, seed)
-    if model.weights and not method.random:
-        backbones.load_weights(net, model.weights, normalisation=model.normalisation or None)
-    return net
-
-
-def _network_of_random_values(experiment: Experiment, seed: int) -> backbones.Backbone:
-    model = experiment.model
-    if model.backbone.is_addressed:
-        return network_at_address(experiment, seed)
-    options = {"in_channels": experiment.data.channels, **model.backbone.options}
-    return backbones.build({"name": model.backbone.name, "options": options}, seed=seed)
-
-
-def input_normalisation(net: Any, experiment: Experiment) -> Normalise | None:
-    """What normalises images in [0, 1] for a network of random initial values.
-
-    A network with published weights normalises its images itself: None.
-    """
-    if getattr(net, "weights", None) is not None:
-        return None
-    usual = "imagenet" if experiment.data.channels == 3 else "none"
-    mean, std = NORMALISATIONS[experiment.model.normalisation or usual]
-    return Normalise(mean, std) if mean else None
+    algorithm = algorithm_of(row)
+    return algorithm in METHODS and METHODS[algorithm].supervised

@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,14 @@ from torchcross.data import CurveLevel, EpisodePlan, EpisodeSampler, TaskSource
 from torchcross.data.plan_files.digest import PlanDigest
 from torchcross.data.sampling.sampler import shared_subjects
 from torchcross.errors import InfeasibleError, SubjectLeakWarning
+from torchcross.experiment.rows.infeasible_targets import infeasible_target
 from torchcross.experiment.settings.schema import EvaluationSettings, Experiment
+
+_BYTES_OF_PLANS: Final = 64 * 2**20
+
+LACKING: Final = "episodes without a class"
+"""Field of what a run says of its episodes: how many supports lack a class. None where none does;
+runs of earlier versions have only the counts of each class."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,30 @@ def level_of(sampler: EpisodeSampler, experiment: Experiment, shots: int) -> Cur
     return sampler.curve(experiment.support_shots).at(shots)
 
 
+@final
+class TargetPlans:
+    """A target's episodes at every number of shots; what is drawn of them is kept for other rows.
+
+    Images are not read.
+    """
+
+    def __init__(self, episodes: TargetEpisodes, experiment: Experiment) -> None:
+        self.episodes = episodes
+        self._curve = episodes.sampler.curve(experiment.support_shots, keep=_BYTES_OF_PLANS)
+        self._about: dict[int, dict[str, Any]] = {}
+
+    def level(self, shots: int) -> CurveLevel:
+        return self._curve.at(shots)
+
+    def describe(self, shots: int) -> dict[str, Any]:
+        """`describe_plans` of all episodes."""
+        if shots not in self._about:
+            plans = self.level(shots).batch(range(self.episodes.count))
+            (source,) = self.episodes.sampler.sources
+            self._about[shots] = describe_plans(source, plans)
+        return dict(self._about[shots])
+
+
 def evaluation_sampler(source: TaskSource, experiment: Experiment) -> EpisodeSampler:
     """Plans the episodes of a target; with `evaluation.disjoint` it has a length.
 
@@ -103,23 +135,32 @@ def evaluation_sampler(source: TaskSource, experiment: Experiment) -> EpisodeSam
     settings = experiment.evaluation
     if not experiment.support_shots:
         raise InfeasibleError("no row of the experiment has episodes; give numbers of shots")
-    sampler_of = partial(
-        EpisodeSampler,
-        source,
-        shots=max(experiment.support_shots),
-        queries=settings.queries,
-        query=settings.query,
-        support=settings.support,
-        min_samples=_fewest_images(source, settings),
-        seed=settings.seed,
-        groups=settings.groups,
-    )
+    fewest = _fewest_images(source, settings)
+    asked: dict[str, Any] = {
+        "shots": max(experiment.support_shots),
+        "queries": settings.queries,
+        "query": settings.query,
+        "support": settings.support,
+        "min_samples": fewest,
+        "seed": settings.seed,
+        "groups": settings.groups,
+    }
+
+    def sampler_of(**changes: Any) -> EpisodeSampler:
+        return EpisodeSampler(source, **{**asked, **changes})
+
     if not settings.disjoint:
-        return sampler_of()
-    try:
+        try:
+            return sampler_of()
+        except InfeasibleError as error:
+            raise infeasible_target(source, experiment, fewest, sampler_of) from error
+    with suppress(InfeasibleError):
         return sampler_of(disjoint=settings.episodes)
-    except InfeasibleError:
-        sampler = sampler_of(disjoint=1)
+    one = partial(sampler_of, disjoint=1)
+    try:
+        sampler = one()
+    except InfeasibleError as error:
+        raise infeasible_target(source, experiment, fewest, one) from error
     # The most that fit, by halving: `enough` fit, `too_many` do not.
     enough, too_many = 1, settings.episodes
     while too_many - enough > 1:
@@ -143,7 +184,8 @@ def describe_plans(source: TaskSource, plans: Sequence[EpisodePlan]) -> dict[str
 
     The digest is the same for the same samples of the same labels in the same order. "shared
     subjects" counts those in both support and query of an episode, over all episodes. "missing
-    classes", where there are any, counts the episodes whose support has no sample of a class.
+    classes", where there are any, counts the episodes whose support has no sample of a class, and
+    LACKING those whose support lacks one or more.
     """
     digest = PlanDigest(source.fingerprint())
     for plan in plans:
@@ -157,4 +199,5 @@ def describe_plans(source: TaskSource, plans: Sequence[EpisodePlan]) -> dict[str
     if missing:
         names = source.task.target.classes
         about["missing classes"] = {names[place]: missing[place] for place in sorted(missing)}
+        about[LACKING] = sum(bool(plan.missing_classes) for plan in plans)
     return about

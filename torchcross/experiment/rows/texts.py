@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from torchcross import backbones
+from torchcross.backbones.addresses import at_revision
 from torchcross.errors import InputError
+from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.rows.methods import METHODS, rows_of_experiment
 from torchcross.experiment.settings.row_settings import experiment_of_row
 from torchcross.experiment.settings.schema import Experiment
@@ -61,7 +63,7 @@ def target_texts(experiment: Experiment, task: Task, dataset_name: str = "") -> 
     if text.vectors:
         return TextVectors.read(text.vectors, task.classes, prefix=task.name)
     prompts = target_prompts(experiment, task, dataset_name)
-    return _vectors_of(experiment.model.backbone.name, tuple(prompts.items()))
+    return _vectors_of(_tower_of(experiment), tuple(prompts.items()))
 
 
 def describe_texts(experiment: Experiment, tasks: Iterable[tuple[Task, str]]) -> dict[str, Any]:
@@ -72,8 +74,8 @@ def describe_texts(experiment: Experiment, tasks: Iterable[tuple[Task, str]]) ->
     text = experiment.text
     if text.vectors:
         return {"vectors": Path(text.vectors).name, "sha256": files_digest(Path(text.vectors))}
-    addresses = dict.fromkeys(
-        experiment_of_row(experiment, row).model.backbone.name for row in reads_texts(experiment)
+    towers = dict.fromkeys(
+        _tower_of(experiment_of_row(experiment, row)) for row in reads_texts(experiment)
     )
     models = [
         {
@@ -82,7 +84,7 @@ def describe_texts(experiment: Experiment, tasks: Iterable[tuple[Task, str]]) ->
             "revision": tower.revision,
             "scale": tower.scale,
         }
-        for tower in map(_tower, addresses)
+        for tower in towers
     ]
     prompts = {
         task.name: {
@@ -134,13 +136,26 @@ def _table_of(path: Path, task: Task) -> Path:
     return own if own.is_file() else path / f"{dataset or name}.csv"
 
 
+def _tower_of(experiment: Experiment) -> backbones.TextTower:
+    """The text tower of the row's backbone, from the file that its weights are from."""
+    address, known = experiment.model.backbone.name, pretrained_backbone(experiment)
+    if known is None:
+        return _tower(address)
+    tower = _tower(at_revision(address, known.weights.revision))
+    if tower.sha256 != known.weights.sha256:
+        raise InputError(
+            f"the text tower of {address!r} is from a file with the SHA-256 {tower.sha256[:12]},"
+            f" and its image tower from one with {known.weights.sha256[:12]}; fetch the model"
+            " again, and run the same again"
+        )
+    return tower
+
+
 @lru_cache(maxsize=4)
 def _tower(address: str) -> backbones.TextTower:
     return backbones.text_tower(address)
 
 
 @lru_cache(maxsize=256)
-def _vectors_of(
-    address: str, prompts: tuple[tuple[str | None, tuple[str, ...]], ...]
-) -> TextVectors:
-    return text_vectors(_tower(address), dict(prompts))
+def _vectors_of(tower: backbones.TextTower, prompts: _PromptItems) -> TextVectors:
+    return text_vectors(tower, dict(prompts))

@@ -28,7 +28,9 @@ from torchcross.errors import InfeasibleError, InputError
 from torchcross.evaluation import evaluate
 from torchcross.evaluation.whole_source import scores_of
 from torchcross.experiment.rows.episode_epochs import EpisodeEpochs
-from torchcross.experiment.rows.methods import Method, input_normalisation, starting_network
+from torchcross.experiment.rows.infeasible_sources import in_settings, no_source_text
+from torchcross.experiment.rows.method import Method
+from torchcross.experiment.rows.starting_networks import input_normalisation, starting_network
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.experiment.settings.training_sections import (
     MetaTrainingSettings,
@@ -37,7 +39,8 @@ from torchcross.experiment.settings.training_sections import (
 from torchcross.training import FitOptions
 from torchcross.training.augmented_feed import AugmentedFeed
 
-_UNJUDGED = "no validation split can be scored, so all steps are done and the last weights are kept"
+NO_JUDGE = "no validation split can be scored, so all steps are done and the last weights are kept"
+"""The last of the reasons in `unjudged` where no source can be judged."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class TrainingSetup:
               stops training early then, and the last weights are kept
     learned   the names of the sources that the row learns from
     left_out  the sources that it cannot learn from, each with the reason
-    unjudged  the validation splits that cannot be scored, and why
+    unjudged  the validation splits that cannot be scored, and why; `NO_JUDGE` where none can be
     renewal   episodes to renew running statistics on, where that is to be done after training
     """
 
@@ -140,7 +143,7 @@ def _batch_setup(
 
     learned = tuple(source.name for source in train)
     if not judges:
-        return TrainingSetup(learner, data, options, None, learned, unjudged=(_UNJUDGED,))
+        return TrainingSetup(learner, data, options, None, learned, unjudged=(NO_JUDGE,))
     return TrainingSetup(learner, data, options, validate, learned)
 
 
@@ -164,9 +167,7 @@ def _episode_setup(
     usable, left_out = _usable_sources(train, settings, seed)
     judges, unfit = _usable_sources(val, settings, seed)
     if not usable:
-        raise InfeasibleError(
-            f"{method.name}: no source has the episodes asked for: {'; '.join(left_out)}"
-        )
+        raise InfeasibleError(no_source_text(method.name, settings, left_out))
     options = settings.fit_options(
         seed=seed,
         judged=bool(judges),
@@ -191,7 +192,7 @@ def _episode_setup(
         return _mean([row.value for row in rows])
 
     if not judges:
-        unfit.append(_UNJUDGED)
+        unfit.append(NO_JUDGE)
     return TrainingSetup(
         learner,
         _training_episodes(usable, settings, seed),
@@ -277,7 +278,7 @@ def _usable_sources(
         try:
             _sampler([source], settings, seed)
         except (InfeasibleError, InputError) as error:
-            left_out.append(f"{source.name}: {error}")
+            left_out.append(f"{source.name}: {in_settings(error)}")
         else:
             usable.append(source)
     return usable, left_out

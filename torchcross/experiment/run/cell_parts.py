@@ -94,6 +94,9 @@ def _join_predictions(parts: list[Predictions]) -> Predictions:
     if first.subjects is not None:
         subjects = [part.subjects for part in parts if part.subjects is not None]
         columns["subjects"] = np.concatenate(subjects)
+    if all(part.sets is not None for part in parts):
+        columns["sets"] = np.concatenate([part.sets for part in parts])
+    reasons = (part.sets_absent for part in parts if part.sets_absent)
     return Predictions(
         source=first.source,
         task=first.task,
@@ -101,5 +104,6 @@ def _join_predictions(parts: list[Predictions]) -> Predictions:
         shots=first.shots,
         seed=first.seed,
         split=first.split,
+        sets_absent=next(reasons, ""),
         **columns,
     )

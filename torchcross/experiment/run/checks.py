@@ -6,13 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from torchcross._kit.plugin_files import load_plugins
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import FetchError, InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection
+from torchcross.experiment.device import machine_of
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
-from torchcross.experiment.rows.device import machine_of
-from torchcross.experiment.rows.methods import METHODS, rows_of_experiment, starting_network
+from torchcross.experiment.rows.methods import METHODS, rows_of_experiment
+from torchcross.experiment.rows.prediction_sets import check_coverage
+from torchcross.experiment.rows.row_reads import reads_setting, takes_part
 from torchcross.experiment.rows.row_shots import shots_of_row
+from torchcross.experiment.rows.starting_networks import starting_network
 from torchcross.experiment.rows.texts import check_texts
 from torchcross.experiment.rows.trackers import check_trackers
 from torchcross.experiment.settings.fine_tuning_settings import FineTuningSettings
@@ -36,9 +40,10 @@ def check_experiment(experiment: Experiment, *, computes: bool = True) -> None:
 
     The device is looked at where this process computes.
     """
+    load_plugins(experiment.plugins)
     for name in experiment.algorithms:
         if name not in METHODS:
-            raise InputError(unknown_name("algorithm of a table", name, METHODS))
+            raise InputError(METHODS.unknown_text(name, kind="algorithm of a table"))
     for row in rows_of_experiment(experiment):
         has_weights = experiment_of_row(experiment, row).model.has_weights
         if METHODS[row].needs_weights and not has_weights:
@@ -52,10 +57,11 @@ def check_experiment(experiment: Experiment, *, computes: bool = True) -> None:
     for name in experiment.rows:
         if name not in (*METHODS, *rows):
             known_rows = [*METHODS, *(row for row in rows if row not in METHODS)]
-            raise InputError(unknown_name("row for [rows]", name, known_rows))
+            raise InputError(METHODS.unknown_text(name, known_rows, "row for [rows]"))
     known = {metric for kind in _kinds(Target) for metric in getattr(kind, "default_metrics", ())}
     _refuse_unknown_metric(experiment.evaluation.metric, known)
     check_specificity(experiment.evaluation.specificity)
+    check_coverage(experiment.evaluation.coverage)
     for text in experiment.evaluation.subgroups:
         SubgroupColumn.parse(text)
     if computes:
@@ -213,11 +219,11 @@ def settings_without_effect(experiment: Experiment) -> list[str]:
         value = plain[section][name]
         if value == _UNSET.get(setting.name):
             continue
-        unaffected = [row for row in concerned if not row.reads(setting.name, experiment)]
+        unaffected = [row for row in concerned if not reads_setting(row, setting.name, experiment)]
         if len(unaffected) == len(concerned):
             if value != usual[section][name]:
                 by_rows.setdefault("any row", []).append(setting.name)
-        elif named := [row.name for row in unaffected if row.takes_part(setting.name)]:
+        elif named := [row.name for row in unaffected if takes_part(row, setting.name)]:
             by_rows.setdefault(", ".join(named), []).append(setting.name)
     for place, row in _row_settings_without_effect(experiment):
         by_rows.setdefault(row, []).append(place)
@@ -243,5 +249,5 @@ def _row_settings_without_effect(experiment: Experiment) -> Iterator[tuple[str, 
             continue
         own = experiment_of_row(experiment, row)
         for name in values:
-            if not METHODS[row].reads(name, own):
+            if not reads_setting(METHODS[row], name, own):
                 yield f"rows.{row}.{name}", row

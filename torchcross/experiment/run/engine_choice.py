@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torchcross._kit.process_memory import available_bytes
-from torchcross.errors import InputError
-from torchcross.experiment.rows.device import machine_elsewhere, machine_of, resources_of
+from torchcross.experiment.device import machine_elsewhere, machine_of, resources_of
+from torchcross.experiment.engine_settings import LOCAL, engine_of_settings
 from torchcross.experiment.run.checks import check_experiment
 from torchcross.experiment.settings.schema import Experiment
-from torchcross.jobs import InlineEngine, JobEngine, JobFolder, LocalEngine, job_engine_named
-from torchcross.jobs.engines.engine import engine_parameters
+from torchcross.jobs import InlineEngine, JobEngine
 from torchcross.jobs.engines.local import usable_cores
 from torchcross.training import TorchMachine
-
-_LOCAL = "local"
 
 
 @dataclass(frozen=True)
@@ -40,8 +35,8 @@ class ChosenEngine:
 
 def checked_engine(experiment: Experiment, out: str | Path, jobs: int | None) -> ChosenEngine:
     """The engine of an experiment that can run on it: refused before anything is written."""
-    name = str(experiment.engine.get("name", _LOCAL))
-    check_experiment(experiment, computes=name == _LOCAL)
+    name = str(experiment.engine.get("name", LOCAL))
+    check_experiment(experiment, computes=name == LOCAL)
     engine = engine_of(experiment, out, jobs)
     settings = experiment.machine
     return ChosenEngine(
@@ -54,39 +49,7 @@ def engine_of(experiment: Experiment, out: str | Path, jobs: int | None) -> JobE
 
     One process is this one. `jobs` None: as many as the cores allow.
     """
-    settings = dict(experiment.engine)
-    name = settings.pop("name", _LOCAL)
-    if not isinstance(name, str):
-        raise InputError(f"engine.name is {name!r}; give a name, such as 'local' or 'slurm'")
-    if name != _LOCAL:
-        _refuse_processes(name, settings, jobs)
-        return job_engine_named(name, settings, JobFolder(out).engine_folder(name).absolute())
-    count = settings.pop("jobs", jobs)
-    if count is None:
-        count = default_jobs(experiment)
-    if type(count) is not int or count < 1:
-        raise InputError(f"engine.jobs is {count!r}; give a number of processes from 1")
-    if count == 1 and not settings:
-        return InlineEngine()
-    engine = job_engine_named(_LOCAL, {"jobs": count, **settings})
-    assert isinstance(engine, LocalEngine), "the entry point of this distribution"
-    return engine
-
-
-def _refuse_processes(name: str, settings: Mapping[str, Any], jobs: int | None) -> None:
-    """Refuse a number of processes of this machine beside an engine that starts none here."""
-    parameters = engine_parameters(name)
-    is_asked = "jobs" in settings or (jobs is not None and jobs > 1)
-    if parameters is None or "jobs" in parameters or not is_asked:
-        return
-    count, advice = settings.get("jobs", jobs), ""
-    if "slots" in parameters:
-        advice = f", or give engine.slots={count} for at most so many units at once"
-    raise InputError(
-        f"engine.jobs={count} (--jobs) and engine.name={name!r} (--engine) contradict each other:"
-        " jobs are processes of this machine, and the engine 'local' alone starts them; leave one"
-        f" of the two out{advice}"
-    )
+    return engine_of_settings(experiment.engine, out, jobs, lambda: default_jobs(experiment))
 
 
 def default_jobs(experiment: Experiment) -> int:

@@ -10,9 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from torchcross._kit.plugin_files import load_plugins
 from torchcross._kit.surroundings import installed_version, processor_kind
+from torchcross._kit.threads import ONE_COMPUTES
 from torchcross.backbones.addresses import beside
-from torchcross.experiment.rows.device import own_threads
+from torchcross.experiment.device import own_threads
 from torchcross.experiment.run.cells import Cell, Say, WorkContext
 from torchcross.experiment.run.folder import PROVENANCE
 from torchcross.experiment.run.provenance import (
@@ -100,11 +102,15 @@ class ExperimentJob:
         return self._own_bench().fingerprint()
 
     def run(self, key: str, folder: Path) -> None:
-        with own_threads(self.experiment.machine), self._log(key) as say:
+        with ONE_COMPUTES, own_threads(self.experiment.machine), self._log(key) as say:
             self._own_bench().make(key, folder, say)
 
     def _own_bench(self) -> Bench:
-        return self.bench or _bench_of_worker(self)
+        if self.bench is not None:
+            return self.bench
+        # Else two threads of a worker would each make one.
+        with ONE_COMPUTES:
+            return _bench_of_worker(self)
 
     @contextmanager
     def _log(self, key: str) -> Iterator[Say | None]:
@@ -119,6 +125,7 @@ class ExperimentJob:
 @lru_cache(maxsize=1)
 def _bench_of_worker(job: ExperimentJob) -> Bench:
     """The one of this process; that of another call goes."""
+    load_plugins(job.experiment.plugins)
     return job.make_bench(job.experiment, Path(job.out))
 
 
@@ -183,7 +190,8 @@ def with_absolute_paths(experiment: Experiment) -> Experiment:
     )
     text = experiment.text
     text = replace(text, csv=_absolute(text.csv), vectors=_absolute(text.vectors))
-    return replace(experiment, data=data, model=model, text=text)
+    plugins = tuple(map(_absolute, experiment.plugins))
+    return replace(experiment, data=data, model=model, text=text, plugins=plugins)
 
 
 def _absolute_backbone(backbone: BackboneSettings) -> BackboneSettings:

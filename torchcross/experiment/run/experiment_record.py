@@ -8,6 +8,7 @@ from typing import Any
 
 from torchcross._kit.content_hash import damage_error
 from torchcross.errors import InputError
+from torchcross.experiment.run.growth import changes_beyond_growth, describe_change
 from torchcross.experiment.run.identity import differences
 from torchcross.experiment.run.json_files import NEEDED, read_hashed_json
 from torchcross.experiment.settings.plain import with_backbone_table
@@ -51,13 +52,37 @@ def begun_run(path: Path) -> BegunRun:
     )
 
 
-def refuse_other_experiment(path: Path, record: dict[str, Any]) -> None:
+def refuse_other_experiment(path: Path, record: dict[str, Any]) -> dict[str, Any] | None:
+    """The record with which the run of this folder goes on, where it has further cells; else None.
+
+    A folder of another experiment is refused.
+    """
     existing = read_experiment_record(path)
-    if existing.get("digest") != record["digest"]:
-        before = with_backbone_table(existing.get("decides", existing.get("experiment", {})))
-        changed = list(differences(before, record["decides"]))
-        more = f" and {len(changed) - 6} more" if len(changed) > 6 else ""
-        raise InputError(
-            f"{path} holds a run of another experiment ({', '.join(changed[:6])}{more} differ);"
-            " give another folder"
+    if existing.get("digest") == record["digest"]:
+        return None
+    before = with_backbone_table(existing.get("decides", existing.get("experiment", {})))
+    changed = list(differences(before, record["decides"]))
+    others = list(changes_beyond_growth(before, record["decides"]))
+    if changed and not others:
+        # The rows that are there have the run's name in them.
+        return {**record, "run": existing.get("run", record["run"])}
+    texts = [describe_change(name, before, record["decides"]) for name in others]
+    more = f"; and {len(texts) - 6} more settings" if len(texts) > 6 else ""
+    raise InputError(
+        f"{path} holds a run of another experiment: {'; '.join(texts[:6])}{more}."
+        " Give the settings of that run, or --out another folder"
+    )
+
+
+def no_run_error(path: Path) -> InputError:
+    """What to do with a folder that is no run."""
+    from torchcross.transfer.studies import STUDY
+
+    if (path / STUDY).is_file():
+        return InputError(
+            f"{path} is a transfer study, and no run: `torchcross transfer report` writes its page,"
+            " and `torchcross transfer run` goes on with it"
         )
+    return InputError(
+        f"{path} is no run: it has no {EXPERIMENT}; give a folder that `torchcross run` made"
+    )

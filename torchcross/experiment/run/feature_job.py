@@ -10,8 +10,9 @@ from typing import Final, final
 from torchcross.backbones import Backbone
 from torchcross.data import TaskSource
 from torchcross.embedding import Embedding
-from torchcross.experiment.rows.device import machine_of, own_threads
-from torchcross.experiment.rows.methods import METHODS, starting_network
+from torchcross.experiment.device import machine_of, own_threads
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.starting_networks import starting_network
 from torchcross.experiment.rows.stored_features import embedding_of
 from torchcross.experiment.run.experiment_job import with_absolute_paths
 from torchcross.experiment.run.targets import open_targets

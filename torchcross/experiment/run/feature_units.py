@@ -13,18 +13,27 @@ import time  # noqa: TID251 (durations are what is asked for)
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, final
+from typing import Any, Final, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from torchcross._kit.arrays import Indices
-from torchcross.data import FeatureFile, FeatureRecord, FeatureSource
+from torchcross._kit.whole_files import unfinished_place
+from torchcross.data import FeatureRecord, FeatureSource
+from torchcross.data.sources.feature_files import read_record
 from torchcross.embedding import Embedding, file_in
+from torchcross.embedding.record_differences import (
+    channels_of,
+    differences_in_words,
+    differing_parts,
+)
+from torchcross.errors import TorchcrossError
 from torchcross.evaluation import ProgressBar
-from torchcross.experiment.rows.device import resources_of
-from torchcross.experiment.rows.methods import METHODS, starting_network
-from torchcross.experiment.rows.stored_features import embedding_of, uses_features
+from torchcross.experiment.device import resources_of
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.starting_networks import starting_network
+from torchcross.experiment.rows.stored_features import embedding_of, row_uses_features
 from torchcross.experiment.rows.target_episodes import TargetEpisodes, target_episodes
 from torchcross.experiment.run.cell_parts import PARTS
 from torchcross.experiment.run.cells import Cell, RunContext
@@ -38,7 +47,7 @@ UNFINISHED: Final = ".unfinished"
 
 def features_unit(run: RunContext, cell: Cell) -> Unit | None:
     """The unit that makes the features which a cell needs; None where it needs none."""
-    if not uses_features(run.experiment):
+    if not row_uses_features(cell.algorithm, run.experiment):
         return None
     path = features_path(run, cell)
     return Unit(features_key(run, cell), (path,), resources=resources_of(run.experiment.machine))
@@ -50,12 +59,33 @@ def features_key(run: RunContext, cell: Cell) -> str:
 
 def features_path(run: RunContext, cell: Cell) -> str:
     """Below the folder of the run."""
+    return f"{PARTS}/features-{file_name(_name_of(run, cell))}{_SUFFIX}"
+
+
+def _name_of(run: RunContext, cell: Cell) -> tuple[str, ...]:
     method, name = METHODS[cell.algorithm], [cell.target]
     if label := label_of(cell.algorithm):
         name.append(label)
     if method.has_seeds(run.experiment_of(cell).model.has_weights):
         name.append(f"seed {cell.seed}")
-    return f"{PARTS}/features-{file_name(tuple(name))}{_SUFFIX}"
+    return tuple(name)
+
+
+def known_features(run: RunContext) -> dict[str, dict[str, Any]]:
+    """What the files of features that are there say of themselves, for a provenance."""
+    known = {}
+    for cell in run.cells():
+        if row_uses_features(cell.algorithm, run.experiment):
+            # A file that is not there, or damaged, fails its cells.
+            with suppress(TorchcrossError):
+                record = read_record(run.folder.path / features_path(run, cell))
+                known[", ".join(_name_of(run, cell))] = {
+                    "key": record.key,
+                    "dtype": record.dtype,
+                    "preprocessing": dict(record.preprocessing),
+                    **record.about,
+                }
+    return known
 
 
 def write_features(run: RunContext, cell: Cell, folder: Path) -> None:
@@ -66,14 +96,44 @@ def write_features(run: RunContext, cell: Cell, folder: Path) -> None:
     stored = Path(run.experiment.data.features)
     stored /= file_in(stored, embedding)
     if stored.is_file():
-        FeatureFile(stored).check()
+        embedding.open_file(stored).check()
         run.say(f"{cell.target}: features of {stored}")
-        _link_or_copy(stored, place)
+        link_or_copy(stored, place)
         return
+    if unfitting := unfitting_file(stored.parent, embedding):
+        run.say(f"note: {cell.target}: {unfitting}")
     count = len(embedding.source)
     run.say(f"{cell.target}: features of {count} images")
     with ProgressBar(count, cell.target, unit="images", wanted=run.progress) as bar:
         embedding.write(place.with_name(place.name + UNFINISHED), place, bar)
+
+
+def unfitting_file(folder: Path, embedding: Embedding) -> str:
+    """In words: the stored file of this source that is nearest to fitting; "" where there is none.
+
+    Files that cannot be read are left out.
+    """
+    name, _, _ = embedding.file_name.rpartition("-")
+    nearest: tuple[int, str] | None = None
+    for path in sorted(folder.glob(f"{name}-*{_SUFFIX}")):
+        with suppress(TorchcrossError, OSError):
+            record = read_record(path)
+            others = differing_parts(record, embedding.record)
+            text = (
+                f"{path} has {record.width} numbers an image, and differs in"
+                f" {differences_in_words(record, embedding.record)}{_advice(record, embedding)}"
+            )
+            if others and (nearest is None or len(others) < nearest[0]):
+                nearest = len(others), text
+    return "" if nearest is None else f"no stored file fits: {nearest[1]}"
+
+
+def _advice(record: FeatureRecord, embedding: Embedding) -> str:
+    """The setting with which features of other channels fit."""
+    there, here = channels_of(record), channels_of(embedding.record)
+    if there is None or here is None or there == here:
+        return ""
+    return f"; for these features give data.channels={there} (--channels {there})"
 
 
 def _embedding(run: RunContext, cell: Cell) -> Embedding:
@@ -82,7 +142,8 @@ def _embedding(run: RunContext, cell: Cell) -> Embedding:
     return embedding_of(run.collection.target(cell.target), net, experiment)
 
 
-def _link_or_copy(stored: Path, place: Path) -> None:
+def link_or_copy(stored: Path, place: Path) -> None:
+    """Give a stored file a name of the run, unless there is one."""
     with suppress(FileExistsError):
         try:
             os.link(stored, place)
@@ -90,9 +151,12 @@ def _link_or_copy(stored: Path, place: Path) -> None:
             raise
         except OSError:
             # Another file system, or one without hard links.
-            part = place.with_name(place.name + ".part")
-            shutil.copyfile(stored, part)
-            part.replace(place)
+            part = unfinished_place(place)
+            try:
+                shutil.copyfile(stored, part)
+                part.replace(place)
+            finally:
+                part.unlink(missing_ok=True)
 
 
 def width_of(target: TargetEpisodes) -> int:

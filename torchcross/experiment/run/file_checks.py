@@ -35,12 +35,14 @@ class FileCheck:
 class Verification:
     """What `verify_run` or `verify_search` saw in a folder; as text, a table of its parts.
 
-    What is wrong stands under the table. The first part is the files beside the folders.
+    What is wrong stands under the table. The first part is the files beside the folders. `notes`
+    say what a reader must know of the plugin files of the run.
     """
 
     folder: Path
     checks: tuple[FileCheck, ...]
     parts: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -69,7 +71,7 @@ class Verification:
         if any(check.state == "no hash" for check in self.checks):
             lines.append(f"no hash: {NO_HASH}; damage to its values would not be noticed")
         verdict = "whole" if self.holds else "not whole"
-        return "\n".join([*lines, f"{self.folder}: {verdict}"])
+        return "\n".join([*lines, *self.notes, f"{self.folder}: {verdict}"])
 
 
 def written_files(folder: Path, *under_way: str) -> Iterator[Path]:

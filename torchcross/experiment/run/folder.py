@@ -37,6 +37,7 @@ from torchcross.experiment.rows.methods import is_supervised, rows_of_values
 from torchcross.experiment.run.experiment_record import (
     EXPERIMENT,
     FORMAT,
+    no_run_error,
     read_experiment_record,
     refuse_other_experiment,
 )
@@ -75,19 +76,18 @@ _PARTS = ("train", "rows", "episodes", "examples", "predictions", "subgroups")
 
 
 class RunFolder:
-    """`RunFolder("runs/mine")`, made by `begin`."""
+    """The folder of a run: its settings, rows and files. `begin` makes a new one."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not (self.path / EXPERIMENT).is_file():
-            raise InputError(
-                f"{self.path} is no run: it has no {EXPERIMENT}; give a folder that `torchcross"
-                " run` made"
-            )
+            raise no_run_error(self.path)
 
     @classmethod
     def begin(cls, path: str | Path, experiment: Experiment, *, alone: bool = True) -> RunFolder:
         """A new run, or one of the same experiment that goes on; only for one process at a time.
+
+        The same experiment may have further algorithms, training seeds, targets and shots.
 
         Half-written files are removed where no other process is at work here (`alone`).
         """
@@ -96,6 +96,13 @@ class RunFolder:
         if not _is_begun(path, record):
             path.mkdir(parents=True, exist_ok=True)
             write_json(path / EXPERIMENT, record)
+        elif (larger := refuse_other_experiment(path, record)) is not None:
+            if not alone:
+                raise InputError(
+                    f"{path} is to have further cells, and other processes are at work on those"
+                    " that it has; start again when they have ended"
+                )
+            write_json(path / EXPERIMENT, larger)
         try:
             for unfinished in unfinished_files(path) if alone else ():
                 unfinished.unlink(missing_ok=True)

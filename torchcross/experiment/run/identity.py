@@ -8,10 +8,11 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
+from torchcross._kit.plugin_files import load_plugins
 from torchcross.backbones.addresses import without_places
 from torchcross.errors import InputError
+from torchcross.experiment.device import device_type
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
-from torchcross.experiment.rows.device import device_type
 from torchcross.experiment.rows.stored_features import uses_features
 from torchcross.experiment.rows.texts import files_digest
 from torchcross.experiment.settings.model_settings import BackboneSettings
@@ -41,6 +42,9 @@ def decisive_settings(experiment: Experiment) -> dict[str, Any]:
             }
             for entry in entries
         ]
+    if experiment.plugins:
+        # They are known by what is in them.
+        plain["plugins"] = sorted({each.sha256 for each in load_plugins(experiment.plugins)})
     for name in {"csv", "vectors"} & plain.get("text", {}).keys():
         plain["text"][name] = f"sha256 {files_digest(Path(plain['text'][name]))}"
     for name in ("rows", "tuned"):

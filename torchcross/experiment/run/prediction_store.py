@@ -42,9 +42,11 @@ class PredictionStore:
 
     def notes(self) -> Iterator[str]:
         """What a reader of the run's output must know."""
-        if self.count > self.most > 0:
+        sets = self._run.experiment.evaluation.sets
+        if self.count > self.most and (self.most or sets != "none"):
+            wanted = "them" if sets == "none" else f"them, and the sets of evaluation.sets={sets!r}"
             yield (
-                f"predictions: {self.description}; to store them, give"
+                f"predictions: {self.description}; to store {wanted}, give"
                 f" --set evaluation.predictions={self.count}"
             )
         if self.is_open and (cells := sum(1 for _ in self._cells_without())):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from torchcross._kit.plugin_files import PluginFile, load_plugins
 from torchcross._kit.surroundings import installed_version
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.run.cells import WorkContext
+from torchcross.experiment.run.extension_packages import extension_packages
 from torchcross.experiment.run.folder import PROVENANCE
 from torchcross.experiment.run.git_state import git_state
 from torchcross.experiment.run.identity import decisive_settings
@@ -24,7 +26,10 @@ from torchcross.experiment.settings.row_settings import experiments_by_backbone
 from torchcross.experiment.settings.schema import Experiment
 
 UNREADABLE = "unreadable"
-_INPUTS = ("data", "weights")
+_FEATURES = "features"
+PLUGINS = "plugins"
+"""Of a provenance: the name and the SHA-256 of each plugin file."""
+_INPUTS = ("data", "weights", _FEATURES, PLUGINS)
 """What rows are computed from; the rest of a provenance is what computes them."""
 
 _SHOWN = 6
@@ -33,7 +38,6 @@ _PACKAGES = (
     "torch",
     "numpy",
     "scikit-learn",
-    "torchmetrics",
     "h5py",
     "safetensors",
     "kornia",
@@ -53,13 +57,34 @@ def update_provenance(run: WorkContext, *, finished: bool) -> None:
         for label, own in experiments_by_backbone(run.experiment).items()
         if (known := _weights_of(own)) is not None
     }
+    if run.experiment.plugins:
+        now[PLUGINS] = [each._asdict() for each in load_plugins(run.experiment.plugins)]
     if weights:
         now["weights"] = weights.get("", weights)
+    if _FEATURES in before:
+        now[_FEATURES] = before[_FEATURES]
     if before and finished:
         now = {**before, **now}
     else:
-        now = with_earlier(as_plain({**surroundings(), **now}), before)
+        names = {*extension_packages(run.experiment), *before.get("packages", ())}
+        now = with_earlier(as_plain({**surroundings(sorted(names)), **now}), before)
     if now != before:
+        write_json(run.folder.path / PROVENANCE, now)
+
+
+def recorded_plugins(provenance: Mapping[str, Any]) -> list[PluginFile]:
+    """The plugin files of a provenance; earlier versions wrote {name: SHA-256}."""
+    written = provenance.get(PLUGINS, [])
+    if isinstance(written, dict):
+        return [PluginFile(name, digest) for name, digest in written.items()]
+    return [PluginFile(each["name"], each["sha256"]) for each in written]
+
+
+def add_features(run: WorkContext, features: Mapping[str, Any]) -> None:
+    """Write what is known of files of features that rows were made of, beside what was known."""
+    before = run.folder.plain(PROVENANCE)
+    now = {**before, _FEATURES: {**before.get(_FEATURES, {}), **as_plain(features)}}
+    if features and now != before:
         write_json(run.folder.path / PROVENANCE, now)
 
 
@@ -72,11 +97,15 @@ def _weights_of(experiment: Experiment) -> dict[str, Any] | None:
     return None if known is None else known.weights.as_dict()
 
 
-def surroundings() -> dict[str, Any]:
-    """Versions of what computes, the git state of the working folder, and the machine."""
+def surroundings(packages: Iterable[str] = ()) -> dict[str, Any]:
+    """Versions of what computes, the git state of the working folder, and the machine.
+
+    packages  further distributions that compute
+    """
     cuda = torch.cuda.is_available()
+    names = dict.fromkeys((*_PACKAGES, *packages))
     return {
-        "packages": {name: number for name in _PACKAGES if (number := installed_version(name))},
+        "packages": {name: number for name in names if (number := installed_version(name))},
         "python": platform.python_version(),
         "git": git_state(Path.cwd()),
         "machine": {

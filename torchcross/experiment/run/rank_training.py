@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
+from torchcross._kit.plugin_files import load_plugins
 from torchcross.errors import InputError
-from torchcross.experiment.rows.device import device_type, machine_of, own_threads
+from torchcross.experiment.device import device_type, machine_of, own_threads
 from torchcross.experiment.rows.training_setup import TrainingSetup
 from torchcross.experiment.run.cells import Cell, WorkContext
 from torchcross.experiment.run.earlier_presets import as_begun
@@ -57,6 +58,7 @@ def _fit_as_rank(
 ) -> FitResult:
     """In a new process: the training of a cell, whose row's own settings the experiment has."""
     trackers: list[Tracker] = []
+    load_plugins(experiment.plugins)
     machine = machine_of(experiment.machine)
     with together(machine):
         collection, _ = open_targets(experiment.data)

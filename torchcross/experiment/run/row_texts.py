@@ -7,13 +7,12 @@ from contextlib import suppress
 from typing import Any
 
 from torchcross.data import TaskSource
-from torchcross.errors import InputError, TorchcrossError
+from torchcross.errors import TorchcrossError
 from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.texts import (
     describe_texts,
     reads_texts,
-    target_prompts,
     target_texts,
 )
 from torchcross.experiment.run.cells import WorkContext
@@ -32,25 +31,6 @@ def texts_of(
         return None
     names = ((source.task, dataset_name(work.collection, source)) for source in sources)
     return TaskTexts((task, target_texts(experiment, task, name)) for task, name in names)
-
-
-def check_prompts(experiment: Experiment, collection: Collection, targets: Iterable[str]) -> None:
-    """Refuse prompts that do not fit the classes of a target, before anything runs.
-
-    What cannot be read is an error of the cells that need it.
-    """
-    if not reads_texts(experiment) or experiment.text.vectors:
-        return
-    for target in targets:
-        source = None
-        with suppress(TorchcrossError, OSError):
-            source = collection.target(target)
-        if source is not None:
-            name = dataset_name(collection, source)
-            try:
-                target_prompts(experiment, source.task, name)
-            except InputError as error:
-                raise InputError(f"{target}: {error}") from error
 
 
 def texts_for_protocol(

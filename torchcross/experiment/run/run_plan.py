@@ -10,12 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 
+from torchcross._kit.counts import count_text
 from torchcross._kit.process_memory import available_bytes, most_resident_bytes
 from torchcross.evaluation.whole_source import predictions_of
+from torchcross.experiment.device import GB, machine_of, own_threads, resources_of
 from torchcross.experiment.rows.adaptation import adapter
-from torchcross.experiment.rows.device import GB, machine_of, own_threads, resources_of
-from torchcross.experiment.rows.methods import METHODS, starting_network
-from torchcross.experiment.rows.stored_features import adapter_of_features, uses_features
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.starting_networks import starting_network
+from torchcross.experiment.rows.stored_features import adapter_of_features, row_uses_features
 from torchcross.experiment.rows.target_episodes import level_of
 from torchcross.experiment.rows.training_setup import TrainingSetup
 from torchcross.experiment.run.cells import Cell, RunContext
@@ -29,9 +31,10 @@ from torchcross.experiment.run.feature_units import (
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.makespan import makespan
 from torchcross.experiment.run.protocol import Protocol
-from torchcross.experiment.run.row_texts import check_prompts, texts_of
+from torchcross.experiment.run.row_texts import texts_of
 from torchcross.experiment.run.run_units import RunUnits
 from torchcross.experiment.run.scoring import score_part
+from torchcross.experiment.run.target_checks import check_targets
 from torchcross.experiment.run.targets import open_targets
 from torchcross.experiment.run.time_left import duration_text
 from torchcross.experiment.run.training import PlannedTraining
@@ -44,7 +47,7 @@ from torchcross.training import fit
 Kind = Literal["training", "features", "scoring"]
 
 _STEPS: Final = 3
-"""Of a calibration: the first one is not counted, for it sets everything up."""
+"""Of a calibration, after a step that is not counted, for it sets everything up."""
 _EPISODES: Final = 3
 
 _MOST_OF_ALL: Final = 0.8
@@ -92,11 +95,14 @@ class RunPlan:
         if not units:
             yield f"nothing is left to do: {self.cells} of {self.cells} cells have their rows"
             return
-        yield f"{units} units are left, of {self.cells} cells"
+        verb = "is" if units == 1 else "are"
+        yield f"{count_text(units, 'units')} {verb} left, of {count_text(self.cells, 'cells')}"
         width = max(len(part.row) for part in self.parts)
-        for part in self.parts:
+        counts = [count_text(part.units, "units") for part in self.parts]
+        count_width = max(map(len, counts))
+        for part, count in zip(self.parts, counts, strict=True):
             each = "unknown time" if part.seconds is None else duration_text(part.seconds)
-            yield f"  {part.row:{width}}  {part.kind}  {part.units:4} units of about {each}"
+            yield f"  {part.row:{width}}  {part.kind:8}  {count:>{count_width}} of about {each}"
         yield from self._memory_lines()
         least = "at least " if self.reasons else "about "
         for jobs, seconds in self.seconds_with.items():
@@ -137,11 +143,11 @@ def plan_run(experiment: Experiment, out: str | Path, jobs: Sequence[int]) -> Ru
     """
     experiment = as_begun(experiment, Path(out), lambda line: None)
     check_experiment(experiment)
-    begun = RunFolder.if_begun(out, experiment)
     machine = machine_of(experiment.machine)
     collection, targets = open_targets(experiment.data)
     check_image_sides(experiment, collection, targets)
-    check_prompts(experiment, collection, targets)
+    begun = RunFolder.if_begun(out, experiment)
+    check_targets(experiment, collection, targets, out)
     with TemporaryDirectory() as place, own_threads(experiment.machine):
         folder = begun or RunFolder.begin(place, experiment)
         run = RunContext(
@@ -219,9 +225,10 @@ class _Calibration:
         setup = PlannedTraining.of(self._run, cell, self._run.own_values(cell)).setup()
         options = setup.options
         steps = min(_STEPS, options.steps)
-        first, last = (_seconds_of_steps(self._run, setup, count) for count in (1, steps))
-        pace = (last - first) / max(steps - 1, 1)
-        total = first + pace * (options.steps - 1)
+        # What is set up once in a process is not counted.
+        _seconds_of_steps(self._run, setup, 1)
+        one, several = (_seconds_of_steps(self._run, setup, count) for count in (1, steps))
+        total = _seconds_of_all(options.steps, one, several, steps)
         if setup.validate is not None and options.validate_every is not None:
             begin = time.monotonic()
             setup.validate(setup.learner)
@@ -240,12 +247,12 @@ class _Calibration:
         target = self._protocol.episodes_of(cell.target)
         level = level_of(target.sampler, run.experiment, max(run.shots_of(cell)))
         own = run.experiment_of(cell)
-        if uses_features(run.experiment):
+        texts = texts_of(cell.algorithm, run, own, target.sampler.sources)
+        if row_uses_features(cell.algorithm, run.experiment):
             target = made_up_episodes(run, cell, target)
             level = level_of(target.sampler, run.experiment, level.shots)
-            algorithm = adapter_of_features(method, width_of(target), own)
+            algorithm = adapter_of_features(method, width_of(target), own, texts)
         else:
-            texts = texts_of(cell.algorithm, run, own, target.sampler.sources)
             algorithm = adapter(method, learner, own, texts)
         count, store = min(_EPISODES, target.count), self._protocol.prediction_store()
         begin = time.monotonic()
@@ -260,6 +267,19 @@ class _Calibration:
             return net.to(self._run.machine.device)
         planned = PlannedTraining.of(self._run, cell, self._run.own_values(cell))
         return planned.setup().learner.to(self._run.machine.device)
+
+
+def _seconds_of_all(steps: int, one: float, several: float, measured: int) -> float:
+    """All steps of a training, where one step and `measured` steps took `one` and `several`.
+
+    What one training sets up is in both. Where it hides the steps, `several` has all of it.
+    """
+    if measured == 1:
+        return several * steps
+    pace = (several - one) / (measured - 1)
+    if pace <= 0:
+        return several / measured * steps
+    return one + pace * (steps - 1)
 
 
 def _seconds_of_steps(run: RunContext, setup: TrainingSetup, steps: int) -> float:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from torchcross.experiment.rows.device import resources_of
+from torchcross.experiment.device import resources_of
 from torchcross.experiment.rows.methods import METHODS
-from torchcross.experiment.rows.stored_features import uses_features
+from torchcross.experiment.rows.stored_features import row_uses_features
 from torchcross.experiment.run.cell_parts import KnownEpisodes, part_files, part_ranges
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.feature_units import features_key, features_unit
@@ -193,7 +193,7 @@ def works_by_key(run: RunContext, episodes: Mapping[str, KnownEpisodes]) -> dict
     works = {}
     for cell in run.cells():
         works[train_key(cell)] = UnitWork(cell, None)
-        if uses_features(run.experiment):
+        if row_uses_features(cell.algorithm, run.experiment):
             works[features_key(run, cell)] = UnitWork(cell, None, makes_features=True)
         for shots in run.shots_of(cell):
             name = run.cell_name(cell, shots)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import final
 
 from torchcross._kit.lost_readers import say_quietly
+from torchcross._kit.plugin_files import load_plugins
 from torchcross.errors import InputError, TorchcrossError
-from torchcross.experiment.rows.device import device_type, machine_of, own_threads
+from torchcross.experiment.device import device_type, machine_of, own_threads
 from torchcross.experiment.run.cell_parts import PARTS
 from torchcross.experiment.run.cells import Cell, RunContext, Say
 from torchcross.experiment.run.checks import check_experiment, check_image_sides, check_metric
@@ -19,21 +20,22 @@ from torchcross.experiment.run.chosen_settings import check_chosen_settings
 from torchcross.experiment.run.damage import remove_half_made, set_damaged_cells_aside
 from torchcross.experiment.run.earlier_presets import as_begun
 from torchcross.experiment.run.engine_choice import ChosenEngine, checked_engine
-from torchcross.experiment.run.environment import keep_times
+from torchcross.experiment.run.environment import keep_times, read_times
 from torchcross.experiment.run.episode_files import mend_plans
 from torchcross.experiment.run.experiment_job import ExperimentJob
+from torchcross.experiment.run.feature_units import known_features
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder, refuse_other_folder
 from torchcross.experiment.run.protocol import Protocol
-from torchcross.experiment.run.provenance import update_provenance
+from torchcross.experiment.run.provenance import add_features, update_provenance
 from torchcross.experiment.run.rank_training import (
     LedTrainings,
     fit_over_ranks,
     follow_run,
     of_world,
 )
-from torchcross.experiment.run.row_texts import check_prompts
 from torchcross.experiment.run.run_failures import Failure, update_failures
 from torchcross.experiment.run.subgroup_files import update_subgroups
+from torchcross.experiment.run.target_checks import check_targets
 from torchcross.experiment.run.targets import open_targets
 from torchcross.experiment.run.training import FitOver
 from torchcross.experiment.run.unit_messages import UnitMessages
@@ -54,6 +56,7 @@ def run_or_follow(
     jobs: int | None = 1,
 ) -> tuple[RunFolder, list[dict[str, str]]]:
     """Of processes that were launched together, the first one makes the run with the others."""
+    load_plugins(experiment.plugins)
     with joined_world(device_type(experiment.machine)) as world:
         if world is None or world.rank == 0:
             return run_missing_cells(experiment, out, say, progress, jobs, world)
@@ -82,8 +85,8 @@ def run_missing_cells(
     asked, experiment = experiment, replace(experiment, engine={})
     collection, targets = open_targets(experiment.data)
     check_image_sides(experiment, collection, targets)
-    check_prompts(experiment, collection, targets)
     refuse_other_folder(Path(out))
+    check_targets(experiment, collection, targets, out)
     at_work = JobFolder(out)
     fit_over = fit_over_ranks if world is None else LedTrainings(world).fit_over
     with leave_when_asked(say), at_work.enter() as presence, own_threads(experiment.machine):
@@ -156,12 +159,14 @@ class _Call:
             *(run, bench, self._jobs, self._presence),
             has_bars=chosen.has_bars,
             keep_times=partial(keep_times, run, bench.plan),
+            known_seconds=read_times(run.folder).seconds_of_units(),
         )
         with messages:
             make_units(job, self._jobs, chosen.engine, messages)
         with self._presence.turn():
             failures = messages.update_failures()
             bench.protocol.complete()
+            add_features(run, known_features(run))
             left = self._left_without_failure(failures)
             if left and left != self._left:
                 self._left = left
@@ -212,7 +217,9 @@ def _engine_of_ranks(experiment: Experiment) -> JobEngine:
 def _look_at(run: RunContext) -> Protocol | None:
     """Look at what is there, say what a reader must know; None where nothing is left to do."""
     set_damaged_cells_aside(run)
-    unfinished = [cell for cell in run.cells() if run.missing_shots(cell)]
+    missing = {cell: run.missing_shots(cell) for cell in run.cells()}
+    unfinished = [cell for cell, shots in missing.items() if shots]
+    _say_what_is_done(run, sum(map(len, missing.values())))
     if unfinished:
         _check_metric(run)
         check_chosen_settings(run, dict.fromkeys(cell.target for cell in unfinished))
@@ -228,6 +235,13 @@ def _look_at(run: RunContext) -> Protocol | None:
     for note in protocol.prediction_store().notes():
         run.say(f"note: {note}")
     return protocol if unfinished else None
+
+
+def _say_what_is_done(run: RunContext, missing: int) -> None:
+    """A run that goes on counts what is left, so it says first how much that is of the whole."""
+    cells = sum(len(run.shots_of(cell)) for cell in run.cells())
+    if 0 < missing < cells:
+        run.say(f"going on: {cells - missing} of {cells} cells have their rows")
 
 
 def _check_metric(run: RunContext) -> None:

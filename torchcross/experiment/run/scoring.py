@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torchcross.algorithms import Algorithm
-from torchcross.data import CurveLevel, EpisodePlan, Episodes
+from torchcross.data import CurveLevel, Episodes
 from torchcross.data.plan_files.drawn_images import write_drawn_images
 from torchcross.episode import Episode
 from torchcross.errors import DivergenceError
@@ -18,19 +18,20 @@ from torchcross.evaluation import ProgressBar, evaluate
 from torchcross.evaluation.whole_source import predictions_of
 from torchcross.experiment.rows.adaptation import inner_steps
 from torchcross.experiment.rows.methods import METHODS
-from torchcross.experiment.rows.target_episodes import TargetEpisodes, describe_plans
+from torchcross.experiment.rows.prediction_sets import sets_of_row
+from torchcross.experiment.rows.target_episodes import TargetEpisodes, TargetPlans
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.episode_files import PLANS, holds_plans
 from torchcross.experiment.run.examples import write_example
 from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.run.prediction_store import PredictionStore
 from torchcross.experiment.run.scored_rows import SPLIT_ERRORS
-from torchcross.experiment.run.split_scores import split_errors
 from torchcross.experiment.run.stored_shots import STORED_ALL_SHOTS, stored_shots
 from torchcross.experiment.run.training import TrainedLearner
 from torchcross.records import EpisodeRecord, Predictions, Records
 from torchcross.records.shots import ALL_SHOTS, shots_prefix
 from torchcross.report import Example
+from torchcross.statistics.prediction_errors import split_errors
 from torchcross.targets import Prediction
 
 
@@ -39,13 +40,11 @@ class ScoredPart:
     """Some of the episodes of a cell: their rows, and what was predicted, where that is stored.
 
     write_example  writes the first of them that has a prediction; None where none is to be shown
-    plans          of the episodes, where they are all of the cell
     """
 
     rows: Sequence[EpisodeRecord]
     predictions: Predictions | None
     write_example: Callable[[Path], object] | None
-    plans: Sequence[EpisodePlan] = ()
 
 
 def score_part(
@@ -66,15 +65,11 @@ def score_part(
     shots, episodes = level.shots, Episodes(level)
     (source,) = target.sampler.sources
     first: list[tuple[Episode, Prediction]] = []
-    log = store.log(cell, shots, groups=source.groups)
-
-    plans: list[EpisodePlan] = []
+    sets_of = sets_of_row(algorithm, run.experiment_of(cell))
+    log = store.log(cell, shots, groups=source.groups, sets_of=sets_of)
 
     def read(number: int) -> Episode:
-        episode = episodes[number]
-        assert episode.plan is not None, "episodes of a sampler have plans"
-        plans.append(episode.plan)
-        return episode.to(run.machine.device)
+        return episodes[number].to(run.machine.device)
 
     def observe(episode: Episode, prediction: Prediction) -> None:
         if not first:
@@ -104,14 +99,14 @@ def score_part(
             episode = shown[episode.plan.index]
         write = partial(_write_example, run, cell, rows, episode, prediction)
     predictions = log.predictions() if log is not None and first else None
-    return ScoredPart(rows, predictions, write, plans if len(plans) == target.count else ())
+    return ScoredPart(rows, predictions, write)
 
 
 def write_cell(
     run: RunContext,
     cell: Cell,
-    target: TargetEpisodes,
-    level: CurveLevel,
+    plans: TargetPlans,
+    shots: int,
     scored: ScoredPart,
     training: str | None,
     store: PredictionStore,
@@ -121,19 +116,17 @@ def write_cell(
 
     `training` is the name of the algorithm's training in the folder `train`, if it has one.
     """
-    rows, shots, name = scored.rows, level.shots, run.cell_name(cell, level.shots)
+    rows, name, count = scored.rows, run.cell_name(cell, shots), plans.episodes.count
     if all(math.isnan(row.value) for row in rows):
-        raise DivergenceError(
-            f"none of {target.count} episodes has a score; the first: {rows[0].reason}"
-        )
+        raise DivergenceError(f"none of {count} episodes has a score; the first: {rows[0].reason}")
     if scored.write_example is not None:
         scored.write_example(run.out.example(name))
-    plans = scored.plans or level.batch(range(target.count))
-    about = describe_plans(target.sampler.sources[0], plans)
+    about = plans.describe(shots)
     about |= store.write(name, scored.predictions, run.out)
     path = run.folder.files.plans(cell.target, shots)
     if not holds_plans(path, about["digest"]):
-        write_drawn_images(run.out.plans(cell.target, shots), level, plans)
+        level = plans.level(shots)
+        write_drawn_images(run.out.plans(cell.target, shots), level, level.batch(range(count)))
     _write_rows(run, cell, shots, rows, {**about, PLANS: path.stem}, training)
     metric = run.experiment.evaluation.metric
     values = [row.value for row in rows if row.metric == metric and not math.isnan(row.value)]

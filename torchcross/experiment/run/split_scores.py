@@ -2,64 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from torchcross._kit.arrays import Indices
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.scored_rows import SPLIT_ERRORS
-from torchcross.statistics import SplitError, auroc_error, bootstrap_errors
-from torchcross.statistics.split_errors import SPLIT_RESAMPLES
-from torchcross.targets import Prediction, Target
-
-_AUROC, _DELONG, _BOOTSTRAP = "auroc", "delong", "bootstrap over images"
-
-
-def split_errors(
-    target: Target,
-    prediction: Prediction,
-    labels: Tensor,
-    subjects: Indices | None,
-    resamples: int = SPLIT_RESAMPLES,
-) -> dict[str, dict[str, Any]]:
-    """Metric -> its standard error and the method; metrics without one are left out."""
-    names = [name for name in target.default_metrics if name != _AUROC]
-
-    def evaluate(rows: NDArray[np.int64]) -> dict[str, float]:
-        some = torch.from_numpy(rows)
-        scores = None if prediction.scores is None else prediction.scores[some]
-        part = Prediction(prediction.probabilities[some], prediction.decisions[some], scores)
-        scored = target.evaluate(part, labels[some], metrics=names)
-        return {name: score.value for name, score in scored.items()}
-
-    errors = dict.fromkeys(names, math.nan)
-    if names:
-        errors |= bootstrap_errors(evaluate, len(labels), subjects, resamples=resamples)
-    methods = dict.fromkeys(names, _BOOTSTRAP)
-    if _AUROC in target.default_metrics:
-        ranking = prediction.probabilities if prediction.scores is None else prediction.scores
-        answers = _answers(labels.cpu().numpy(), ranking.shape[1])
-        errors[_AUROC] = auroc_error(ranking.cpu().numpy(), answers, subjects)
-        methods[_AUROC] = _DELONG
-    return {
-        name: {"error": error, "method": methods[name]}
-        for name, error in errors.items()
-        if math.isfinite(error)
-    }
-
-
-def _answers(labels: NDArray[np.int64], columns: int) -> NDArray[np.int64]:
-    """One column for each class: whether an image is of it, -1 where that is unknown."""
-    if labels.ndim == 2:
-        return labels
-    answers: NDArray[np.int64] = (labels[:, None] == np.arange(columns)).astype(np.int64)
-    answers[labels < 0] = -1
-    return answers
+from torchcross.statistics import SplitError
 
 
 def split_errors_of(run: RunFolder) -> dict[tuple[str, str, int, str], dict[int, SplitError]]:

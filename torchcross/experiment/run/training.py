@@ -13,7 +13,8 @@ from torchcross.data import TaskSource
 from torchcross.errors import InputError, SourceError
 from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.rows.adaptation import renew_running_statistics
-from torchcross.experiment.rows.methods import METHODS, starting_network
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.starting_networks import starting_network
 from torchcross.experiment.rows.trackers import trackers_of
 from torchcross.experiment.rows.training_setup import TrainingSetup, training_setup
 from torchcross.experiment.run.cells import Cell, WorkContext

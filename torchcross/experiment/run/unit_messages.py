@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time  # noqa: TID251 (how long something takes is said, and decides nothing)
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from typing import Final, Self, final
 
@@ -13,9 +13,15 @@ from torchcross.errors import WriteError
 from torchcross.experiment.run.cells import WorkContext
 from torchcross.experiment.run.experiment_job import Bench
 from torchcross.experiment.run.run_failures import Failure, update_failures
-from torchcross.experiment.run.running_units import MOST_LINES, folded_lines, running_text
-from torchcross.experiment.run.time_left import time_left
+from torchcross.experiment.run.running_units import (
+    MOST_LINES,
+    folded_lines,
+    running_text,
+    unit_text,
+)
+from torchcross.experiment.run.time_left import UnitTime, UnitTimes, duration_text
 from torchcross.jobs import JobFolder, Outcome, UnitFailure, UnitReport
+from torchcross.jobs.claim_files import ClaimRecord
 from torchcross.jobs.observer import THIS_PROCESS
 from torchcross.jobs.presence import Presence
 
@@ -25,8 +31,8 @@ _EVERY: Final = 10.0
 _REFRESH: Final = 3.0
 """Seconds between two looks at what runs where."""
 
-KeepTimes = Callable[[Mapping[str, float]], object]
-"""Gets the seconds of units, by key; called by one process at a time."""
+KeepTimes = Callable[[Mapping[str, UnitTime]], object]
+"""Gets when units ended and how long they took, by key; called by one process at a time."""
 
 
 @final
@@ -35,6 +41,7 @@ class UnitMessages:
 
     A context: a bar of all units is on the screen in it, if that is a terminal. `has_bars`: units
     have bars of their own there. `keep_times`: where it is written how long units took.
+    `known_seconds`: how long those of an earlier call took.
     """
 
     def __init__(
@@ -46,6 +53,7 @@ class UnitMessages:
         *,
         has_bars: bool,
         keep_times: KeepTimes | None = None,
+        known_seconds: Mapping[str, float] | None = None,
     ) -> None:
         self._work, self._bench, self._jobs, self._presence = work, bench, jobs, presence
         self._keep_times = keep_times
@@ -54,13 +62,17 @@ class UnitMessages:
         name = name_as_text(work.folder.path.resolve())
         units = bench.plan.units
         self._ended = jobs.done_keys(units)
-        self._before = len(self._ended)
-        self._bar = ProgressBar(len(units), name, unit="units", start=self._before, wanted=wanted)
+        self._bar = ProgressBar(
+            len(units), name, start=len(self._ended), wanted=wanted, shows_pace=False
+        )
+        self._times, self._at_work = UnitTimes(known_seconds or {}), 1
+        self._words: dict[str, str] = {}
+        self._has_begun = False
         self._screen = ExitStack()
         self._failures: dict[str, UnitFailure] = {}
         self._said: set[str] = set()
-        self._seconds: dict[str, float] = {}
-        self._begin = self._written = time.monotonic()
+        self._seconds: dict[str, UnitTime] = {}
+        self._written = time.monotonic()
 
     def __enter__(self) -> Self:
         self._screen.enter_context(self._bar)
@@ -73,6 +85,7 @@ class UnitMessages:
         self.keep(wait=True)
 
     def hear(self, key: str, report: UnitReport) -> None:
+        self._has_begun = True
         if report.outcome is Outcome.REFUSED and report.failure is not None:
             failure = report.failure
             self._say_once(
@@ -87,10 +100,10 @@ class UnitMessages:
         elif report.outcome is Outcome.DONE:
             self._failures.pop(key, None)
             if report.seconds is not None:
-                self._seconds[key] = report.seconds
+                self._seconds[key] = UnitTime(report.seconds, time.time())
+                self._times.add(key, report.seconds)
         self._ended.add(key)
-        failed = f"{len(self._failures)} failed" if self._failures else ""
-        self._bar(len(self._ended), note=failed)
+        self._show_ended()
         if time.monotonic() - self._written >= _EVERY:
             self.keep()
             self._say_progress()
@@ -126,17 +139,43 @@ class UnitMessages:
 
     def _say_progress(self) -> None:
         ended, units = len(self._ended), len(self._bench.plan.units)
-        if ended < units and not self._bar.is_visible:
-            seconds, before = time.monotonic() - self._begin, self._before
-            left = time_left(ended - before, units - before, seconds)
-            self._work.say(f"{ended} of {units} units have ended, about {left} left")
+        if ended == units or self._bar.is_visible:
+            return
+        self._count_at_work()
+        self._work.say(", ".join([f"{ended} of {units} units have ended", *self._time_left()]))
+
+    def _show_ended(self) -> None:
+        """Move the bar, and say how long the rest takes."""
+        failed = [f"{len(self._failures)} failed"] if self._failures else []
+        self._bar(len(self._ended), note=", ".join([*failed, *self._time_left()]))
+
+    def _time_left(self) -> Iterator[str]:
+        """Nothing before a unit of each kind has ended, in this call or an earlier one."""
+        left = [unit.key for unit in self._bench.plan.units if unit.key not in self._ended]
+        seconds = self._times.seconds_left(left, min(self._at_work, len(left)))
+        if left and seconds is not None:
+            yield f"about {duration_text(seconds)} left"
+
+    def _count_at_work(self) -> list[str]:
+        """See how many units are made at once; what they are, in lines."""
+        claims, more = self._jobs.claims.first(MOST_LINES)
+        self._at_work = max(self._at_work, len(claims) + more)
+        lines = list(folded_lines([self._text_of(claim) for claim in claims], more))
+        return lines or ([] if self._has_begun else ["  processes are starting"])
+
+    def _text_of(self, claim: ClaimRecord) -> str:
+        """What is made, in words, and where."""
+        if claim.key not in self._words:
+            self._words[claim.key] = unit_text(
+                claim.key, self._bench.plan.cells_that_need(claim.key)
+            )
+        return running_text(claim, self._words[claim.key])
 
     def _show_running(self) -> None:
-        """What runs where, below the bar; where the folder does not answer, what ran before."""
+        """What runs, below the bar; where the folder does not answer, what ran before."""
         with suppress(OSError):
-            claims, more = self._jobs.claims.first(MOST_LINES)
-            lines = list(folded_lines(list(map(running_text, claims)), more))
-            self._bar.show_lines(lines)
+            self._bar.show_lines(self._count_at_work())
+            self._show_ended()
 
     def _repeat_log(self, key: str) -> None:
         """Say what a unit said in another process; what it said in this one was heard."""

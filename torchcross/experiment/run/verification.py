@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import final
 
 from torchcross.errors import DamageError, TorchcrossError
-from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.cell_parts import PARTS
 from torchcross.experiment.run.environment import ENVIRONMENT
 from torchcross.experiment.run.episode_files import named_plans, read_plans
@@ -36,6 +35,7 @@ from torchcross.experiment.run.page_files import (
     TABLES,
     changed_page_files,
 )
+from torchcross.experiment.run.run_plugins import changes_in_words, lacks_in_words
 from torchcross.experiment.run.scored_cells import scored_cells
 from torchcross.experiment.run.scored_rows import read_scored
 from torchcross.experiment.run.stored_predictions import PREDICTIONS, read_cell_predictions
@@ -64,7 +64,15 @@ def verify_run(folder: str | Path) -> Verification:
     Nothing is changed. A run that is going on, or was stopped, lacks files: they are `missing`.
     """
     run = RunFolder(folder)
-    return Verification(run.path, tuple(_Verifier(run).checks()), _PARTS)
+    return Verification(run.path, tuple(_Verifier(run).checks()), _PARTS, _notes(run))
+
+
+def _notes(run: RunFolder) -> tuple[str, ...]:
+    try:
+        return (*lacks_in_words(run), *changes_in_words(run.plain(PROVENANCE)))
+    except (TorchcrossError, KeyError):
+        # A damaged file is one of the checks.
+        return ()
 
 
 @final
@@ -99,10 +107,13 @@ class _Verifier:
             return
         first = self._experiment["seeds"][0]
         most = max(episode_shots(self._experiment["shots"]), default=0)
-        for cell in scored_cells(self._experiment, targets):
+        for cell in scored_cells(self._experiment, targets, self._has_rows):
+            # At all labels, which are no number of shots, there is none.
             shown = cell.shots == most and cell.seed == first
-            shown = shown and not METHODS[cell.algorithm].supervised
             yield cell.name, (cell.target, cell.algorithm, str(cell.seed), shown)
+
+    def _has_rows(self, name: str) -> bool:
+        return self._run.files.rows(name).is_file()
 
     def _plan_names(self, targets: list[str]) -> Iterator[str]:
         """The names of plan files that the run may have."""

@@ -10,11 +10,11 @@ from typing import final
 
 from torchcross.data import CurveLevel, Episodes
 from torchcross.errors import InputError
+from torchcross.experiment.device import machine_of
 from torchcross.experiment.rows.adaptation import adapter
-from torchcross.experiment.rows.device import machine_of
 from torchcross.experiment.rows.methods import METHODS
-from torchcross.experiment.rows.stored_features import adapter_of_features, uses_features
-from torchcross.experiment.rows.target_episodes import TargetEpisodes, level_of
+from torchcross.experiment.rows.stored_features import adapter_of_features, row_uses_features
+from torchcross.experiment.rows.target_episodes import TargetEpisodes, TargetPlans
 from torchcross.experiment.run.cell_parts import joined_parts, write_part
 from torchcross.experiment.run.cells import Cell, RunContext, Say
 from torchcross.experiment.run.experiment_job import fingerprint_of
@@ -60,6 +60,7 @@ class Workbench:
         self._fit_over = fit_over
         self._learners = Learners(run, lambda planned: planned.load(run))
         self._features = RunFeatures(run)
+        self._plans: dict[str, TargetPlans] = {}
         self._store: PredictionStore | None = None
         self.has_made = False
 
@@ -104,18 +105,17 @@ class Workbench:
             score_test_split(run, cell, self._trained_learner(cell), self._prediction_store())
             return
         # Without episodes of the target, this is where the cell fails, and says why.
-        target = self.protocol.episodes_of(cell.target)
-        level = level_of(target.sampler, run.experiment, shots)
+        plans = self._plans_of(cell.target)
         store, name = self._prediction_store(), run.cell_name(cell, shots)
         if part is None and (ranges := cell_parts(run, cell, self._episodes)):
             kind = self._episodes[cell.target].kind
             scored = joined_parts(run.folder.path, name, ranges, kind)
-            write_cell(run, cell, target, level, scored, self._training_name(cell), store)
+            write_cell(run, cell, plans, shots, scored, self._training_name(cell), store)
             return
-        numbers = part or range(target.count)
-        scored = self._score_episodes(run, cell, target, level, numbers)
+        numbers = part or range(plans.episodes.count)
+        scored = self._score_episodes(run, cell, plans.episodes, plans.level(shots), numbers)
         if part is None:
-            write_cell(run, cell, target, level, scored, self._training_name(cell), store)
+            write_cell(run, cell, plans, shots, scored, self._training_name(cell), store)
         else:
             write_part(run.out.path, name, part, self._episodes[cell.target].kind, scored)
 
@@ -124,18 +124,25 @@ class Workbench:
     ) -> ScoredPart:
         method, experiment = METHODS[cell.algorithm], run.experiment_of(cell)
         store = self._prediction_store()
-        if not uses_features(run.experiment):
-            texts = texts_of(cell.algorithm, run, experiment, target.sampler.sources)
+        texts = texts_of(cell.algorithm, run, experiment, target.sampler.sources)
+        if not row_uses_features(cell.algorithm, run.experiment):
             learner = self._trained_learner(cell).learner
             algorithm = adapter(method, learner, experiment, texts)
             return score_part(run, cell, algorithm, target, level, numbers, store)
         vectors = self._features.episodes(cell, target)
-        algorithm = adapter_of_features(method, width_of(vectors), experiment)
+        algorithm = adapter_of_features(method, width_of(vectors), experiment, texts)
         algorithm = algorithm.to(run.machine.device)
-        of_vectors = level_of(vectors.sampler, run.experiment, level.shots)
+        of_vectors = level.read_from(vectors.sampler)
         return score_part(
             run, cell, algorithm, vectors, of_vectors, numbers, store, shown=Episodes(level)
         )
+
+    def _plans_of(self, target: str) -> TargetPlans:
+        """Of the target that this process is at: most of its units are of one after the other."""
+        if target not in self._plans:
+            episodes = self.protocol.episodes_of(target)
+            self._plans = {target: TargetPlans(episodes, self.run.experiment)}
+        return self._plans[target]
 
     def _training_name(self, cell: Cell) -> str | None:
         if not METHODS[cell.algorithm].trains:

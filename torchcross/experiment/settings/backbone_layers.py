@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torchcross.errors import InputError
-from torchcross.experiment.settings.model_settings import BackboneSettings
+from torchcross.experiment.settings.model_settings import BackboneEntry, BackboneSettings
 
 
 def with_single_backbone(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,6 +25,8 @@ def with_single_backbone(values: Mapping[str, Any]) -> dict[str, Any]:
     _refuse_both(model)
     if model.get("weights"):
         return dict(values)
+    # As a table of its own, it could not be told that a key of the list is meant.
+    BackboneEntry.of_table(table, "model.backbones[0]")
     del model["backbones"]
     table = dict(table)
     model["weights"] = table.pop("weights", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, Field, dataclass, is_dataclass
 from typing import Any, get_type_hints
 
@@ -25,9 +25,14 @@ class Setting:
     says: str
 
 
-def settings() -> tuple[Setting, ...]:
+def settings(sections: type[Any] = Experiment) -> tuple[Setting, ...]:
     """All settings, in the order of the sections; a preset may give another default."""
-    return tuple(_settings_of(Experiment, ""))
+    return tuple(_settings_of(sections, ""))
+
+
+def settings_text(listed: Iterable[Setting]) -> str:
+    """Two lines for each: its name with its default, and what it means."""
+    return "".join(f"{each.name} = {each.default}\n    {each.says}\n" for each in listed)
 
 
 def _settings_of(section: type[Any], place: str) -> Iterator[Setting]:

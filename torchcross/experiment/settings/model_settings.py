@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Final, Literal, Self, cast, get_args
 
+from torchcross._kit.suggestions import suggest
 from torchcross.backbones.addresses import is_address
+from torchcross.backbones.build import CONSTRUCTORS, options_of
 from torchcross.backbones.record import IMAGENET_MEAN, IMAGENET_STD, KERAS_MEAN, KERAS_STD
 from torchcross.errors import InputError
 from torchcross.experiment.settings.row_names import BESIDE
@@ -21,12 +24,15 @@ NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 }
 """Mean and standard deviation per channel of images in [0, 1], by name."""
 
+_NEAR: Final = 0.75
+"""How alike two names are where one is the other misspelt."""
+
 
 @dataclass(frozen=True)
 class BackboneSettings:
-    """A backbone: its name in `torchcross.backbones`, and the options that its function takes.
+    """A backbone by its name in `torchcross.backbones`, or by its address.
 
-    Or its address, and the options of the function that the address names.
+    `options` are those of the function that the name or the address stands for.
     """
 
     name: str = "resnet18"
@@ -68,6 +74,7 @@ class BackboneEntry:
         for key, value in texts.items():
             if not isinstance(value, str):
                 raise InputError(f"{place}.{key} is {value!r}; give a text")
+        _check_options(texts["name"], options, texts, place)
         label = texts["label"] or label_of_backbone(texts["name"])
         normalisations = get_args(Normalisation)
         refuse_first(
@@ -92,6 +99,21 @@ class BackboneEntry:
         table = {"label": self.label, **self.backbone.as_table()}
         own = {"weights": self.weights, "normalisation": self.normalisation}
         return {**table, **{key: value for key, value in own.items() if value}}
+
+
+def _check_options(name: str, options: Mapping[str, Any], own: Collection[str], place: str) -> None:
+    """Refuse what is no key of an entry and no option of its backbone."""
+    options_known, accepts_any = list[str](), True
+    if name in CONSTRUCTORS:
+        options_known, accepts_any = options_of(name)
+    for key in options:
+        # An address takes what its library takes, so that only a misspelt key can be known.
+        near = difflib.get_close_matches(key, own, n=1, cutoff=_NEAR)
+        if key not in options_known and (near or not accepts_any):
+            raise InputError(
+                f"{place} has {key!r}, which is no key of an entry and no option of {name!r};"
+                f" {suggest(key, [*own, *options_known])}"
+            )
 
 
 def label_of_backbone(name: str) -> str:

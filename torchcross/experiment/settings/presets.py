@@ -28,7 +28,8 @@ the preset has four of them, each of another kind, and `model.backbones` gives o
 `model.weights`, stopped by its validation split, scored on its test split. Its shots are
 "all", and it has one "episode", the test split.
 
-`quick`: for a first look and for demonstrations: little training, few episodes.
+`quick`: for a first look and for demonstrations: little training, few episodes, and three queries
+a class, so that classes of eight images are enough.
 """
 
 from __future__ import annotations
@@ -150,12 +151,12 @@ PRESETS: Mapping[str, Values] = {
             "lr": 3e-3,
             "validation_inner_steps": 8,
             "shots": [1, 5],
-            "queries": 5,
-            "min_images": 10,
+            "queries": 3,
+            "min_images": 8,
             "validate_every": 100,
             "validation_episodes": 20,
         },
-        "evaluation": {"episodes": 50, "min_images": 20, "steps": 30, "lr": 3e-3},
+        "evaluation": {"episodes": 50, "queries": 3, "min_images": 8, "steps": 30, "lr": 3e-3},
     },
 }
 
@@ -201,6 +202,33 @@ EARLIER_VERSIONS: Mapping[str, tuple[Values, ...]] = {
             "algorithms": ["supervised"],
             "shots": [0],
             "pretraining": {"batch_size": 64, "lr": 1e-3, "augment": True, "patience": 10},
+        },
+    ),
+    "quick": (
+        {
+            "model": {"backbone": {"name": "conv4", "channels": 32}},
+            "data": {"channels": 1},
+            "pretraining": {
+                "steps": 400,
+                "batch_size": 32,
+                "lr": 3e-3,
+                "augment": False,
+                "scale_losses": False,
+                "validate_every": 100,
+                "validation_images": 100,
+            },
+            "meta": {
+                "steps": 300,
+                "meta_batch": 2,
+                "lr": 3e-3,
+                "validation_inner_steps": 8,
+                "shots": [1, 5],
+                "queries": 5,
+                "min_images": 10,
+                "validate_every": 100,
+                "validation_episodes": 20,
+            },
+            "evaluation": {"episodes": 50, "min_images": 20, "steps": 30, "lr": 3e-3},
         },
     ),
 }

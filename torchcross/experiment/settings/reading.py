@@ -35,13 +35,29 @@ def read_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
 
     A relative data folder, file of weights or of texts is looked for beside the TOML file, and so
     is a path in the backbone's address.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> overrides = {"algorithms": ["ncm"], "data.folder": "data", "shots": [1]}
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "first.toml"
+    ...     _ = path.write_text('preset = "quick"')
+    ...     print(tx.read_experiment(path, overrides).shots)
+    (1,)
     """
     path = Path(path)
     values = read_toml(path)
+    if "study" in values:
+        raise InputError(
+            f"{path} has a section [study], so it is a transfer study and no experiment; give it to"
+            " `torchcross transfer run`"
+        )
     for section, name in _PATHS:
         part = values.get(section)
         if isinstance(part, dict) and isinstance(part.get(name), str) and part[name]:
             part[name] = str(path.parent / part[name])
+    if isinstance(plugins := values.get("plugins"), list):
+        values["plugins"] = [str(path.parent / each) for each in plugins if isinstance(each, str)]
     try:
         values = _with_backbones_beside(values, path.parent)
         return experiment_from_values(values, overrides)

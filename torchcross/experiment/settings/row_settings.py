@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import Field, fields, replace
 from typing import Any, get_type_hints
 
-from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 from torchcross.experiment.settings.fine_tuning_settings import FineTuningSettings
 from torchcross.experiment.settings.listing import settings
+from torchcross.experiment.settings.misplaced import unknown_setting
 from torchcross.experiment.settings.row_names import algorithm_of, label_of
 from torchcross.experiment.settings.schema import EvaluationSettings, Experiment
 from torchcross.experiment.settings.training_sections import (
@@ -56,7 +56,7 @@ def check_name(name: str, place: str) -> None:
             " own are the settings of pretraining, meta and fine_tuning, and of evaluation"
             f" {', '.join(EvaluationSettings.by_row)}"
         )
-    raise InputError(f"{place}: {unknown_name('setting of a row', name, known)}")
+    raise InputError(f"{place}: {unknown_setting(name, '', known, known)}")
 
 
 def makes_numbers(name: str) -> bool:

@@ -78,7 +78,10 @@ class EvaluationSettings:
                  a larger one penalises less
     temperature  of logistic regression: "leave-one-out" divides the scores by the temperature that
                  makes samples of the support likeliest to heads that were fitted without them;
-                 "none": they stay. One shot of each class is too few
+                 "none": they stay. It is 1 with one shot of each class
+    sets         conformal prediction sets of logistic regression, stored with the predictions:
+                 "leave-one-out" of the support, "split" (half of it sets their size), or "none"
+    coverage     the share of images whose set is to have their class
     features     where no row moves the starting network, its features are computed once for each
                  target, in blocks: "float32", or "float16", which is an approximation. "none": each
                  episode has forwards of its own, as in all other runs
@@ -126,6 +129,8 @@ class EvaluationSettings:
     inner_steps: int = option(0, may_be_zero=True)
     C: float = option(10.0, earlier=10.0)
     temperature: Literal["none", "leave-one-out"] = option("none", earlier="none")
+    sets: Literal["none", "leave-one-out", "split"] = option("none", earlier="none")
+    coverage: float = option(0.9, earlier=0.9)
     features: Literal["float32", "float16", "none"] = option("float32", earlier="none")
     norm: Literal["", "running", "batch", "frozen", "support"] = ""
     metric: str = option("auroc", decides_numbers=False)
@@ -188,6 +193,8 @@ class Experiment:
                     `inner_steps`, `C`, `temperature` and `norm` of evaluation
     tuned           what `torchcross tune` chose for each target and row, and how it searched;
                     `torchcross run --tuned FOLDER` reads it
+    plugins         Python files that add rows, backbones, targets or losses: `["mine.py"]`. A run
+                    goes on only while their content is the same; further files can be added
     engine          what makes the parts of a run: its `name` ("local", "slurm", "ray" or one of
                     another package) and its own settings, such as `jobs = 4` of "local". It decides
                     no row
@@ -200,6 +207,7 @@ class Experiment:
     seeds: tuple[int, ...] = option((0,), may_be_zero=True)
     rows: Mapping[str, Any] = field(default_factory=dict)
     tuned: Mapping[str, Any] = field(default_factory=dict)
+    plugins: tuple[str, ...] = option((), earlier=())
     engine: Mapping[str, Any] = table_option()
     data: DataSettings
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -258,7 +266,7 @@ class Experiment:
             *((not values, f"{name} is empty; give at least one") for name, values in lists),
             *(
                 (len({*values}) < len(values), f"{name}={values} names one twice")
-                for name, values in lists
+                for name, values in (*lists, ("data.targets", list(self.data.targets)))
             ),
             (
                 any(number < 0 for number in (*episode_shots(shots), *seeds)),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
+from torchcross.experiment.settings.misplaced import unknown_setting
 from torchcross.experiment.settings.model_settings import BackboneEntry, BackboneSettings
 from torchcross.experiment.settings.plain import setting_fields, without_none
 from torchcross.experiment.settings.shots import ShotsSetting
@@ -23,15 +23,13 @@ def section_of_values(kind: type[Any], values: Any, place: str) -> Any:
             f"{place.rstrip('.') or 'an experiment'} is {values!r}; give a section of names and"
             " values"
         )
+    if not place:
+        _check_names(kind, kind, values, "")
     fields = {field.name: field for field in setting_fields(kind)}
-    for name in values:
-        if name not in fields:
-            known = [f"{place}{field}" for field in fields]
-            raise InputError(unknown_name("setting", f"{place}{name}", known))
     missing = dataclasses.MISSING
     for name, field in fields.items():
         if name not in values and field.default is missing and field.default_factory is missing:
-            raise InputError(f"{place}{name} is missing; give it")
+            raise InputError(_missing_text(place, name))
     hints = get_type_hints(kind)
     return kind(
         **{
@@ -39,6 +37,48 @@ def section_of_values(kind: type[Any], values: Any, place: str) -> Any:
             for name, value in values.items()
         }
     )
+
+
+def _missing_text(place: str, name: str) -> str:
+    """Where a setting without a default can be given; of the data it is their folder."""
+    if f"{place}{name}" == "data":
+        place, name = "data.", "folder"
+    section = f"{name} = ... in [{place[:-1]}]" if place else f"{name} = ..."
+    flags = f"--set {place}{name}=..."
+    if f"{place}{name}" == _FOLDER:
+        flags = f"--data FOLDER, or {flags}"
+    return f"{place}{name} is missing; give it: {section} of the experiment's file, or {flags}"
+
+
+def _check_names(whole: type[Any], kind: type[Any], values: Mapping[Any, Any], place: str) -> None:
+    """Refuse a name that a section has not; what is meant may stand in another one of the whole."""
+    own, hints = [each.name for each in setting_fields(kind)], get_type_hints(kind)
+    for name, value in values.items():
+        if name not in own:
+            every = list(_dotted_names(whole, ""))
+            in_section = [f"{place}{each}" for each in own]
+            raise InputError(unknown_setting(str(name), place, in_section, every))
+        section = _section_of(hints[name])
+        if section is not None and isinstance(value, Mapping):
+            _check_names(whole, section, value, f"{place}{name}.")
+
+
+def _section_of(hint: Any) -> type[Any] | None:
+    """The section that a setting is; None where it is a value."""
+    section = without_none(hint)
+    if section in _BACKBONES or not isinstance(section, type):
+        return None
+    return section if dataclasses.is_dataclass(section) else None
+
+
+def _dotted_names(kind: type[Any], place: str) -> Iterator[str]:
+    """The settings of a section and of the sections in it."""
+    hints = get_type_hints(kind)
+    for each in setting_fields(kind):
+        yield f"{place}{each.name}"
+        section = without_none(hints[each.name])
+        if dataclasses.is_dataclass(section) and isinstance(section, type):
+            yield from _dotted_names(section, f"{place}{each.name}.")
 
 
 def _value_of(each: dataclasses.Field[Any], kind: Any, value: Any, place: str) -> Any:
@@ -81,6 +121,7 @@ def typed_value(kind: Any, value: Any, place: str, zero: bool) -> Any:
     return value
 
 
+_FOLDER = "data.folder"
 _TOO_LARGE = 2**1000
 _WANTED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
@@ -97,6 +138,11 @@ def _choice(choices: tuple[Any, ...], value: Any, place: str) -> Any:
 def _shots(kind: Any, value: Any, place: str, zero: bool) -> Any:
     if isinstance(value, str) and value != ALL:
         raise InputError(f'{place} is {value!r}; give a whole number, or "{ALL}"')
+    if type(value) is int and value < 0:
+        raise InputError(
+            f'{place} is {value}; give 1 or more, "{ALL}" for the row supervised, or 0 for rows'
+            " that need no support set"
+        )
     return value if value == ALL else typed_value(int, value, place, zero)
 
 

@@ -45,7 +45,7 @@ TRIALS, TRAININGS = "trials", "train"
 
 
 class TuneFolder:
-    """`TuneFolder("tuning/mine")`, made by `begin`."""
+    """The folder of a search: its trials, and what was chosen. `begin` makes a new one."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

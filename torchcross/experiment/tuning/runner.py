@@ -11,7 +11,7 @@ from pathlib import Path
 from torchcross._kit.counts import count_text
 from torchcross._kit.lost_readers import say_quietly
 from torchcross.errors import InputError, ReadError, TorchcrossError
-from torchcross.experiment.rows.device import own_threads
+from torchcross.experiment.device import own_threads
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.cells import Say
 from torchcross.experiment.run.engine_choice import checked_engine

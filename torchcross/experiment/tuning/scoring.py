@@ -15,7 +15,8 @@ from torchcross.errors import InfeasibleError, InputError, SubjectLeakWarning
 from torchcross.evaluation import ProgressBar, evaluate
 from torchcross.evaluation.whole_source import predictions_of
 from torchcross.experiment.rows.adaptation import adapter, inner_steps
-from torchcross.experiment.rows.methods import METHODS, Method
+from torchcross.experiment.rows.method import Method
+from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.row_shots import shots_of_row
 from torchcross.experiment.rows.target_episodes import level_of, target_episodes
 from torchcross.experiment.run.cells import Cell, WorkContext

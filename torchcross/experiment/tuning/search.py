@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import final
 
 from torchcross.experiment.data_formats import Collection
-from torchcross.experiment.rows.device import resources_of
+from torchcross.experiment.device import resources_of
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.cells import Cell, Say
 from torchcross.experiment.run.file_names import file_name, key_text

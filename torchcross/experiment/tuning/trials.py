@@ -12,6 +12,7 @@ from torchcross._kit.randomness import Stream
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 from torchcross.experiment.rows.methods import METHODS, rows_of_experiment
+from torchcross.experiment.rows.row_reads import reads_setting
 from torchcross.experiment.settings.plain import as_plain
 from torchcross.experiment.settings.row_names import algorithm_of
 from torchcross.experiment.settings.row_settings import (
@@ -90,13 +91,14 @@ def spaces_of(experiment: Experiment) -> dict[str, Space]:
             raise InputError(f"tune.rows.{row}: {unknown_name('row of this table', row, rows)}")
         own_spaces[row] = _space_of(choices, f"tune.rows.{row}")
         for name in own_spaces[row]:
-            if not METHODS[row].reads(name, experiment):
+            if not reads_setting(METHODS[row], name, experiment):
                 raise InputError(
                     f"tune.rows.{row}.{name} has no effect on {row}, which does not read it; leave"
                     " it out"
                 )
     readers = {
-        name: [row for row in rows if METHODS[row].reads(name, experiment)] for name in common
+        name: [row for row in rows if reads_setting(METHODS[row], name, experiment)]
+        for name in common
     }
     for name, reading in readers.items():
         if not reading:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, final
 
 from torchcross.errors import DivergenceError, InfeasibleError, InputError, ReadError
-from torchcross.experiment.rows.device import machine_of
+from torchcross.experiment.device import machine_of
 from torchcross.experiment.run.cells import Cell, Say
 from torchcross.experiment.run.experiment_job import fingerprint_of
 from torchcross.experiment.run.json_files import write_json

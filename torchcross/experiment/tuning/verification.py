@@ -17,6 +17,7 @@ from torchcross.experiment.run.file_checks import (
 )
 from torchcross.experiment.run.folder import FAILURES, JOBS, PROVENANCE
 from torchcross.experiment.run.json_files import read_hashed_json
+from torchcross.experiment.run.run_plugins import changes_in_words
 from torchcross.experiment.run.training_files import (
     SUMMARY,
     reader_of_training_file,
@@ -29,13 +30,21 @@ _AGAIN = "run the same search again to make it again"
 
 
 def verify_search(folder: str | Path) -> Verification:
-    """Check every file of a search: its content hash, trials against what was chosen, what is gone.
+    """Check every file of a search: its content hash, and whether all trials are there.
 
-    Nothing is changed. Every trial of a target with sources is expected; a search that is going on,
+    Nothing is changed. Every trial of a target with sources is expected. A search that is going on,
     or was stopped, lacks some: they are `missing`.
     """
     search = TuneFolder(folder)
-    return Verification(search.path, tuple(_Verifier(search).checks()), _PARTS)
+    return Verification(search.path, tuple(_Verifier(search).checks()), _PARTS, _notes(search))
+
+
+def _notes(search: TuneFolder) -> tuple[str, ...]:
+    try:
+        return tuple(changes_in_words(search.plain(PROVENANCE)))
+    except (TorchcrossError, KeyError):
+        # A damaged file is one of the checks.
+        return ()
 
 
 @final

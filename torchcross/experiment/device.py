@@ -13,6 +13,7 @@ from torchcross.experiment.settings.schema import MachineSettings
 from torchcross.jobs import Resources
 from torchcross.jobs.engines.local import usable_cores
 from torchcross.training import TorchMachine
+from torchcross.training.absent_devices import refuse_absent_device
 
 GB = 1024**3
 """The unit of `machine.memory`, in bytes."""
@@ -32,7 +33,7 @@ def machine_of(settings: MachineSettings) -> TorchMachine:
             f"machine.ranks={settings.ranks} and machine.device={settings.device!r}: each rank has"
             " a GPU of its own; give 'cuda'"
         )
-    _refuse_absent_device(settings, machine.device)
+    refuse_absent_device("machine.device", settings.device, machine.device)
     if (
         machine.precision == "bf16-mixed"
         and machine.device.type == "cuda"
@@ -61,23 +62,6 @@ def _device_name(settings: MachineSettings) -> str:
     if settings.device != "auto":
         return settings.device
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _refuse_absent_device(settings: MachineSettings, device: torch.device) -> None:
-    here = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"machine.device={settings.device!r} is not here; there are {', '.join(here)}"
-        )
-    try:
-        torch.zeros(1, device=device).sum().item()
-    # What torch raises for an absent backend depends on how torch was built.
-    except (RuntimeError, NotImplementedError, AssertionError) as error:
-        reason = str(error).partition(". ")[0].partition("\n")[0][:200]
-        raise InputError(
-            f"machine.device={settings.device!r} cannot be used here ({reason}); there are"
-            f" {', '.join(here)}"
-        ) from error
 
 
 def resources_of(settings: MachineSettings, ranks: int = 1) -> Resources:

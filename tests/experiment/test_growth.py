@@ -1,0 +1,127 @@
+"""A run's folder takes further algorithms, seeds, targets and shots; what is there is kept."""
+
+import pytest
+
+from tests.experiment.conftest import toy_experiment
+from torchcross.errors import InputError
+from torchcross.experiment import run_experiment, verify_run, write_page
+from torchcross.experiment.run.folder import RunFolder
+from torchcross.experiment.run.growth import changes_beyond_growth
+from torchcross.experiment.run.identity import decisive_settings
+from torchcross.experiment.run.run_plan import plan_run
+
+
+def small(**changes):
+    plain = {"algorithms": ["scratch"], "shots": [2], "data.targets": ["hole"]}
+    return toy_experiment(**{**plain, "evaluation.episodes": 2, **changes})
+
+
+LARGER = {
+    "algorithms": ["image-statistics", "scratch"],
+    "shots": [1, 2],
+    "seeds": [0, 1],
+    "data.targets": ["hole", "specks"],
+}
+
+
+def rows(folder):
+    return {path.name: path.read_bytes() for path in (folder / "rows").iterdir()}
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("collection")
+def test_what_is_there_is_kept_and_the_rest_is_as_in_a_fresh_run(tmp_path):
+    grown, fresh = tmp_path / "grown" / "run", tmp_path / "fresh" / "run"
+    assert run_experiment(small(), grown).complete
+    before = rows(grown)
+    seen = {}
+    for name, value in LARGER.items():
+        seen[name] = value
+        assert run_experiment(small(**seen), grown).complete
+        assert rows(grown).items() >= before.items(), name
+    assert run_experiment(small(**LARGER), fresh).complete
+    assert rows(grown) == rows(fresh)
+    assert verify_run(grown).holds
+    write_page(grown)
+    assert "image-statistics" in (grown / "table.md").read_text()
+    with pytest.raises(
+        InputError, match=r"algorithms is .* here and .* there, and image-statistics is missing"
+    ):
+        run_experiment(small(), grown)
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "now"),
+    [
+        ("algorithms", ["scratch", "mm-pt"], ["mm-pt"]),
+        ("seeds", [0], [1, 0]),
+        ("shots", [1, 5], [1, 3, 5]),
+        ("shots", [1], [1, 5]),
+        ("data.targets", [], ["hole"]),
+        ("data.targets", ["hole"], ["specks"]),
+        ("meta.lr", 0.1, 0.2),
+    ],
+)
+def test_what_would_change_rows_is_no_growth(name, before, now):
+    settings = (decisive_settings(small(**{name: value})) for value in (before, now))
+    assert list(changes_beyond_growth(*settings)) == [name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"algorithms": ["scratch"]},
+            "algorithms is ['scratch'] here and ['scratch', 'mm-pt'] there, and mm-pt is missing"
+            " (algorithms can be added, and none left out)",
+        ),
+        (
+            {"shots": [5]},
+            "shots is [5] here and [1] there, and 1 is missing (numbers can be added below the"
+            " largest one, in whose supports they are nested, and none left out)",
+        ),
+        (
+            {"evaluation.episodes": 20},
+            "evaluation.episodes is 20 here and 2 there (a run keeps its number of episodes",
+        ),
+        (
+            {"data.targets": ["specks"]},
+            "data.targets is ['specks'] here and ['hole'] there, and hole is missing (targets can",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("collection")
+def test_a_folder_of_another_experiment_says_what_differs(tmp_path, changes, said):
+    before = small(algorithms=["scratch", "mm-pt"], shots=[1])
+    RunFolder.begin(tmp_path / "run", before)
+    after = small(**{"algorithms": ["scratch", "mm-pt"], "shots": [1], **changes})
+    with pytest.raises(InputError) as refusal:
+        RunFolder.begin(tmp_path / "run", after)
+    assert said in str(refusal.value)
+    assert "remove" not in str(refusal.value)
+
+
+@pytest.mark.usefixtures("collection")
+def test_a_target_that_is_not_there_is_named_before_the_folder_is_compared(tmp_path):
+    RunFolder.begin(tmp_path / "run", small())
+    with pytest.raises(InputError, match="there is no target 'holes'"):
+        plan_run(small(**{"data.targets": ["holes"]}), tmp_path / "run", [1])
+
+
+def test_a_target_that_stands_twice_is_refused():
+    with pytest.raises(InputError, match=r"data.targets=\['hole', 'hole'\] names one twice"):
+        small(**{"data.targets": ["hole", "hole"]})
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "now"),
+    [
+        ("algorithms", ["scratch"], ["mm-pt", "scratch"]),
+        ("seeds", [0], [0, 3]),
+        ("shots", [5], [1, 5]),
+        ("data.targets", ["hole"], []),
+    ],
+)
+def test_what_only_adds_cells_is_growth(name, before, now):
+    settings = (decisive_settings(small(**{name: value})) for value in (before, now))
+    assert list(changes_beyond_growth(*settings)) == []
