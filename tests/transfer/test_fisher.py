@@ -165,8 +165,22 @@ def several_layers() -> nn.Module:
     )
 
 
+def activations_in_place() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(4, 4, 3, padding=1, bias=False),
+        nn.BatchNorm2d(4),
+        nn.ReLU6(inplace=True),
+        nn.Flatten(),
+        nn.Linear(256, 5),
+        nn.ReLU(inplace=True),
+    )
+
+
 PROBES = {
     "several layers": (several_layers, 2),
+    "activations in place": (activations_in_place, 2),
     "a layer that runs twice": (Twice, 2),
     "resnet": (lambda: backbones.resnet18(seed=0, in_channels=2, stem="small"), 2),
     "vision transformer": (
@@ -178,6 +192,7 @@ PROBES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("probe", PROBES)
 @pytest.mark.parametrize("name", ["A", "D"])
 def test_rules_of_layers_are_the_transforms_of_torch(probe: str, name: str) -> None:

@@ -23,6 +23,7 @@ from torchcross.transfer.rankings import (
 )
 from torchcross.transfer.rankings.permutation import permutation_p, weighted_taus
 from torchcross.transfer.results import StudyCell, StudyResults
+from torchcross.transfer.source_choice import static_scores_for
 from torchcross.transfer.source_target import SourceTargetTable
 
 VALUES = [0.9, 0.8, 0.85, 0.7, 0.95]
@@ -119,7 +120,160 @@ def test_a_missing_cell_stays_missing() -> None:
         results.transferability("self")
 
 
+SOURCES = ["scratch", "t", "reptile:t", "u"]
+
+
+def test_a_source_that_reptile_learned_from_the_target_is_not_ranked() -> None:
+    numbers = [[0.1, 0.2], [0.9, 0.4], [0.8, 0.3], [0.5, 0.7]]
+    table = SourceTargetTable(SOURCES, ["t", "u"], numbers)
+    left = table.without_self_pairs()
+    assert left.missing == (("t", "t"), ("reptile:t", "t"), ("u", "u"))
+    judgement = judge_scores({"knn": table}, table)
+    assert judgement.row("knn").pairs == 5
+    assert {item.n for item in correlations(table, table)} == {5}
+    # The other target knows nothing of the source that was learned from it.
+    assert set(static_scores_for("t", table)) == {"scratch"}
+    assert set(static_scores_for("v", table)) == set(SOURCES)
+
+
+def test_the_baseline_of_a_target_is_what_was_learned_from_it() -> None:
+    cells = [
+        StudyCell(source, target, 0, 0, value)
+        for target, values in {"t": (0.1, 0.5, 0.8, 0.4), "u": (0.3, 0.4, 0.6, 0.2)}.items()
+        for source, value in zip(("scratch", "t", "reptile:t", "reptile:u"), values, strict=True)
+    ]
+    results = StudyResults.of_cells(cells)
+    gains = results.transferability("self", measure="difference")
+    assert gains["scratch", "t"] == pytest.approx(0.1 - 0.5)
+    assert gains["scratch", "u"] == pytest.approx(0.3 - 0.2)
+
+
 def test_scores_have_no_names_of_rules() -> None:
     table = SourceTargetTable(["a", "b"], ["t"], [[1], [2]])
     with pytest.raises(InputError, match="names of rules"):
         judge_scores({"static": table}, table)
+
+
+def test_a_best_value_of_nothing_has_no_share() -> None:
+    assert relative_best([1, 2], [0, 0]).reason == "the best value is 0; shares need one above 0"
+    assert "-0.1" in relative_best([1, 2], [-0.1, -0.2]).reason
+    assert regret([1, 2], [-0.1, -0.2]).value == pytest.approx(0.1)
+
+
+# -- judgements ------------------------------------------------------------------------------------
+
+
+def waves(sources: int, targets: int, speed: float = 1.0) -> SourceTargetTable:
+    """Sources are of one order on all targets, with waves of each pair."""
+    source, target = np.arange(sources)[:, None], np.arange(targets)[None]
+    values = 0.5 + 0.1 * source + 0.12 * np.sin(speed * (2.3 * source + 1.7 * source * target))
+    names = [f"source {number}" for number in range(sources)]
+    return SourceTargetTable(names, [f"target {number}" for number in range(targets)], values)
+
+
+def test_a_score_meets_the_static_rule_on_the_pairs_that_it_ranks() -> None:
+    values = waves(8, 7)
+    known = ["source 1", "source 2", "source 5", "source 6"]
+    few = values.restrict(known)
+    table = values.align(few)
+    judgement = judge_scores({"few": table, "all": values}, values, permutations=0)
+    beside = judgement.row("few").against_static
+    assert (judgement.row("few").pairs, beside.pairs, judgement.row("all").pairs) == (28, 28, 56)
+    static = static_scores(values).restrict(known)
+    taus = [weighted_tau(static.values[:, k], few.values[:, k]).value for k in range(7)]
+    assert beside.static_tau == pytest.approx(np.mean(taus))
+    assert beside.score_tau == pytest.approx(1)
+    assert beside.static_tau != pytest.approx(judgement.row("static").means["weighted tau"].mean)
+    assert [text for text in judgement.warnings if "28 of 56 pairs" in text and "few" in text]
+    assert not [text for text in judgement.warnings if text.startswith("all ")]
+
+
+def test_below_six_targets_no_score_beats_the_rule() -> None:
+    for targets, claim in ((5, False), (6, True)):
+        values = waves(6, targets)
+        answer = judge_scores({"oracle": values}, values, permutations=0).answer
+        assert answer.startswith("oracle beats the static rule") == claim
+        assert ("which needs 6 targets; the mean of oracle is higher" in answer) != claim
+
+
+def test_several_scores_are_named_beside_their_numbers() -> None:
+    values = waves(6, 7)
+    answer = judge_scores({"one": values, "two": values}, values, permutations=0).answer
+    assert answer.startswith("one and two beat the static rule")
+    assert ", weighted tau one 1.000 against" in answer
+    assert ", two 1.000 against" in answer
+
+
+def test_one_target_has_no_static_rule() -> None:
+    values = waves(4, 1)
+    judgement = judge_scores({"oracle": values}, values, permutations=0)
+    assert judgement.answer == (
+        "No score can be compared with the static rule (the mean on the other targets): there is 1"
+        " target, and it needs two."
+    )
+    assert judgement.row("oracle").against_static.targets == 0
+
+
+def test_equal_values_have_no_static_rule() -> None:
+    values = waves(3, 7)
+    same = SourceTargetTable(values.sources, values.targets, np.full((3, 7), 0.5))
+    answer = judge_scores({"oracle": values}, same, permutations=0).answer
+    assert answer.endswith("no target has two sources with different values.")
+    blank = SourceTargetTable(values.sources, values.targets, np.full((3, 7), np.nan))
+    assert judge_scores({"oracle": values}, blank, permutations=0).answer == answer
+    constant = judge_scores({"constant": same}, values, permutations=0).answer
+    assert constant.endswith("scores that the rule ranks too.")
+
+
+def test_without_a_target_the_static_rule_does_not_know_it() -> None:
+    values = waves(6, 3, speed=2)
+    low, high = judge_scores({}, values, permutations=0).row("static").without_one_target
+    means = []
+    for left_out in range(3):
+        fewer = values.restrict(targets=[f"target {k}" for k in range(3) if k != left_out])
+        static = static_scores(fewer).values
+        means.append(
+            np.mean([weighted_tau(static[:, k], fewer.values[:, k]).value for k in (0, 1)])
+        )
+    assert (low, high) == pytest.approx((min(means), max(means)))
+
+
+def test_the_largest_source_is_a_row() -> None:
+    values = waves(5, 3)
+    sizes = {"source 0": 10, "source 1": 500, "source 2": 30, "source 3": 0, "source 4": 70}
+    judgement = judge_scores({}, values, sizes=sizes, permutations=0)
+    regrets = judgement.row("largest").means["regret@1"].mean
+    assert regrets == pytest.approx((values.values.max(axis=0) - values.values[1]).mean())
+    assert not [text for text in judgement.warnings if "largest" in text]
+    assert "give sizes=" in judge_scores({}, values, permutations=0).warnings[-1]
+    with pytest.raises(InputError, match=r"no number of images of \['source 4'\]"):
+        judge_scores({}, values, sizes={k: v for k, v in sizes.items() if k != "source 4"})
+    with pytest.raises(InputError, match="did you mean 'source"):
+        judge_scores({}, values, largest="source 9")
+
+
+def test_a_score_among_three_is_corrected_for_all_of_them() -> None:
+    generator = np.random.default_rng(54)
+    names, targets = list("abcd"), [f"t{number}" for number in range(8)]
+
+    def table(values: np.ndarray) -> SourceTargetTable:
+        return SourceTargetTable(names, targets, values)
+
+    reached = table(generator.normal(size=(4, 8)))
+    scores = {"good": table(reached.values + generator.normal(size=(4, 8)))}
+    scores |= {name: table(generator.normal(size=(4, 8))) for name in ("poor", "idle")}
+    alone = {
+        name: judge_scores({name: score}, reached, permutations=0) for name, score in scores.items()
+    }
+    raw = {name: judgement.row(name).against_static.p for name, judgement in alone.items()}
+    assert raw["good"] == pytest.approx(0.030853814)
+    assert alone["good"].answer.startswith("good beats the static rule")
+    together = judge_scores(scores, reached, permutations=0)
+    # By Holm: times 3 for the smallest, times 2 for the next one, and none less than one before.
+    second, third = sorted((raw["poor"], raw["idle"]))
+    expected = [3 * raw["good"], min(2 * second, 1), min(max(2 * second, third), 1)]
+    corrected = [together.row(name).against_static.p for name in scores]
+    assert sorted(corrected) == pytest.approx(expected)
+    assert corrected[0] == pytest.approx(3 * 0.030853814)
+    assert together.answer.startswith("No score beats the static rule (the mean on the other")
+    assert "beyond doubt" in together.answer

@@ -29,6 +29,7 @@ ON_FEATURES = {
     "transrate": scores.transrate,
     "parc": scores.parc,
     "nleep": partial(scores.nleep, components_per_class=2),
+    "sfda": scores.sfda,
     "knn": scores.knn,
     "knn euclidean": partial(scores.knn, metric="euclidean"),
     "knn 3": partial(scores.knn, neighbours=3),
@@ -41,6 +42,7 @@ GOLDEN = [
     ("shrunk_h_score", 0.9035878455, 1.5325212933),
     ("gbc", -1.3928447665, -0.0007917737),
     ("gbc spherical", -1.5470381344, -0.0356455496),
+    ("sfda", 0.6856576794, None),
     ("knn", 2 / 3, 0.75),
     ("knn euclidean", 11 / 15, 0.6),
     # The evidence of the smaller sample has its largest value without noise, at any scale.
@@ -243,6 +245,42 @@ def test_what_cannot_be_scored_has_a_reason(name: str) -> None:
     assert not math.isnan(two_of_three.value)
     unlabelled = score(features, np.full((60, 3), -1), LABELS)
     assert math.isnan(unlabelled.value)
+
+
+@pytest.mark.parametrize("name", ON_FEATURES)
+def test_alike_samples_of_one_label_do_not_count(name: str) -> None:
+    features, answers = class_features(60, 8)[0].copy(), label_answers(60)
+    # Where the second label is known, all samples have the same features.
+    features[:20] = 0
+    answers[20:, 1] = -1
+    score = ON_FEATURES[name](features, answers, LABELS)
+    if name.startswith("parc"):
+        assert "same features" in score.reason
+        return
+    assert score.over == ("x", "z")
+    assert not math.isnan(score.value)
+    answers[:, [0, 2]] = -1
+    assert "same features" in ON_FEATURES[name](features, answers, LABELS).reason
+
+
+@pytest.mark.parametrize("name", ON_FEATURES)
+def test_one_feature_has_a_value_or_a_reason(name: str) -> None:
+    features, labels = class_features(60, 1)
+    score = ON_FEATURES[name](features, labels, CLASSES)
+    assert ("one feature" in score.reason) == math.isnan(score.value) == name.startswith("parc")
+
+
+def test_a_classifier_that_is_certain_is_saturated() -> None:
+    features, labels = class_features(60, 8)
+    same = scores.sfda(np.eye(3)[labels], labels, CLASSES)
+    assert same.reason == "saturated: the samples of each class have the same features"
+    apart = scores.sfda(features + 1e3 * np.eye(3, 8)[labels], labels, CLASSES)
+    assert apart.reason == "saturated: the classifier is certain of every sample"
+    assert scores.sfda(features, labels, CLASSES, shrinkage=0.0892374663).value == pytest.approx(
+        0.6856576794, abs=1e-8
+    )
+    with pytest.raises(InputError, match="shrinkage"):
+        scores.sfda(features, labels, CLASSES, shrinkage=0)
 
 
 def test_an_absent_class_is_named() -> None:

@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from torchcross import Episodes, EpisodeSampler, Task, TensorSource, backbones
-from torchcross.errors import InputError
+from torchcross.errors import InfeasibleError, InputError
 from torchcross.targets import MultiClass
-from torchcross.transfer import SourceModel, rank, scores
+from torchcross.transfer import ScoreHalves, SourceModel, SourceTargetTable, rank, scores
+from torchcross.transfer.source_choice import largest_of, static_scores_for
+from torchcross.transfer.source_scores import random_halves
 
 
 class Means(nn.Module):
@@ -71,8 +73,8 @@ def test_scores_of_a_head_need_the_head() -> None:
     models = {"with": SourceModel(Means(), head), "without": Means()}
     ranking = rank(bright_quarters(), models, scores=["leep", "nce"])
     assert ranking.order("leep") == ("with",)
-    assert "SourceModel" in ranking.values["leep"]["without"].reason
-    assert "SourceModel" in str(ranking)
+    assert "the source's own head" in ranking.values["leep"]["without"].reason
+    assert "the source's own head" in str(ranking)
 
 
 def test_bad_arguments() -> None:
@@ -82,3 +84,57 @@ def test_bad_arguments() -> None:
         rank(bright_quarters(), {})
     with pytest.raises(InputError, match="did you mean 'knn'"):
         rank(bright_quarters(), MODELS, scores=["knn"]).order("kn")
+
+
+def test_halves_tell_how_sure_an_order_is() -> None:
+    ranking = rank(bright_quarters(), MODELS, scores=["logme", "knn"], halves=8)
+    shares = ranking.halves["knn"].shares_best()
+    assert sum(shares.values()) == pytest.approx(1)
+    choice = ranking.choose("knn", {"largest": "random", "static": "means"})
+    assert (choice.source, choice.share_best) == ("means", shares["means"])
+    assert choice.above["largest"] == ranking.halves["knn"].share_above("means", "random")
+    assert np.isnan(choice.above["static"])
+    value = ranking.values["logme"]["means"].value
+    low, high = ranking.halves["logme"].interval("means", value)
+    assert low < value < high
+    assert ranking.values == rank(bright_quarters(), MODELS, scores=["logme", "knn"]).values
+
+
+def test_halves_have_each_class_once_and_whole_subjects() -> None:
+    source = bright_quarters()
+    groups = torch.arange(90) // 2
+    paired = TensorSource(source.images(range(90)), source.labels, source.task, groups=groups)
+    for half in random_halves(paired, 5):
+        assert len(set(half)) == len(half)
+        assert set(np.bincount(np.asarray(groups)[half])) <= {0, 2}
+
+
+def test_ties_and_undefined_scores_of_halves() -> None:
+    halves = ScoreHalves(("a", "b", "c"), np.array([[1, 1, np.nan], [2, 3, np.nan]]))
+    assert halves.shares_best() == {"a": 0.25, "b": 0.75, "c": 0}
+    assert halves.share_above("a", "b") == 0.25
+    assert np.isnan(halves.share_above("a", "c"))
+    assert np.isnan(halves.interval("c", np.nan)).all()
+    none = ScoreHalves(("a",), np.empty((0, 1)))
+    assert np.isnan(none.shares_best()["a"])
+
+
+def test_halves_that_cannot_be() -> None:
+    sampler = EpisodeSampler(bright_quarters(), ways=3, shots=5, queries=5, seed=0)
+    with pytest.raises(InputError, match="an episode is given"):
+        rank(Episodes(sampler)[0], MODELS, halves=2)
+    with pytest.raises(InfeasibleError, match="no random halves"):
+        rank(bright_quarters(4), MODELS, scores=["knn"], halves=20)
+
+
+def test_simple_rules_for_a_new_target() -> None:
+    table = SourceTargetTable(
+        ["a", "b", "c"], ["t", "u", "a"], [[0.9, 0.8, 0.99], [0.8, 0.7, 0.6], [0.7, 0.9, 0.5]]
+    )
+    scores_of_new = static_scores_for("v", table)
+    assert list(scores_of_new) == ["a", "b", "c"]
+    # Of the target itself nothing is known.
+    assert static_scores_for("t", table)["c"] > static_scores_for("t", table)["b"]
+    assert "a" not in static_scores_for("a", table)
+    assert largest_of({"a": 3, "b": 5}) == ("b",)
+    assert largest_of({"a": 3, "b": 3}) == ("a", "b")

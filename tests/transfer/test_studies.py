@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from tests.transfer.study_data import BACKBONE, FAST, images_of, sources, targets
+from tests.transfer.study_data import BACKBONE, FAST, images_of
 from torchcross import Task, TensorSource, transfer
 from torchcross.backbones import conv4
-from torchcross.errors import InfeasibleError, InputError
+from torchcross.errors import InputError
 from torchcross.jobs import LocalEngine
 from torchcross.targets import Binary
 from torchcross.transfer.studies import (
-    SourcesByName,
     StudyDesign,
     StudyFolder,
     StudyScores,
@@ -28,6 +28,7 @@ from torchcross.transfer.studies import (
     run_study,
     write_study_report,
 )
+from torchcross.transfer.studies.parts import fold_parts
 
 STUDY = partial(transfer.study, backbone=BACKBONE, folds=2, source_training=FAST, fine_tuning=FAST)
 SETTINGS = StudySettings(
@@ -68,6 +69,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.long
 def test_a_study_has_a_cell_for_every_pair_fold_and_seed(made: Path) -> None:
     results = StudyFolder(made, SETTINGS).results()
     assert results.sources == ("shapes", "scratch")
@@ -80,6 +82,27 @@ def test_a_study_has_a_cell_for_every_pair_fold_and_seed(made: Path) -> None:
         StudyFolder(made, SETTINGS).results("qwk")
 
 
+@pytest.mark.long
+def test_scores_are_those_of_the_weights_that_the_source_left(made: Path) -> None:
+    trained = load_file(next((made / "sources").glob("shapes-*")))
+    network = conv4(4, in_channels=1).eval()
+    network.load_state_dict(
+        {
+            name.removeprefix("backbone."): value
+            for name, value in trained.items()
+            if name.startswith("backbone.")
+        }
+    )
+    part, _ = fold_parts(images_of("grades"), SETTINGS, 0)
+    rows = range(len(part))
+    with torch.no_grad():
+        features = network(part.read(rows)).double().numpy()
+    expected = transfer.scores.logme(features, part.targets(rows).numpy(), part.task.target)
+    record = json.loads(next((made / "cells").glob("shapes-grades-0*")).read_text())
+    assert record["scores"]["logme"]["value"] == pytest.approx(expected.value, rel=1e-5)
+
+
+@pytest.mark.long
 def test_two_processes_make_the_same_files(made: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     outcome = run_study(SETTINGS, EverySource(), out, LocalEngine(jobs=2, cores=2))
@@ -98,8 +121,8 @@ def test_what_is_gone_is_made_again_and_nothing_else(made: Path, tmp_path: Path)
         path.unlink()
     heard: list[str] = []
     run_study(SETTINGS, EverySource(), out, say=heard.append)
-    assert heard[0] == "10 of 12 parts are there"
-    assert heard[-1].startswith("12 of 12: ")
+    assert heard[0] == "12 of 14 parts are there"
+    assert heard[-1].startswith("14 of 14: ")
     assert kept.stat().st_mtime_ns == before
     assert files_of(out) == files_of(made)
 
@@ -116,6 +139,7 @@ def test_missing_cells_are_blank_and_counted(made: Path, tmp_path: Path) -> None
     assert "| shapes | — |" in text
 
 
+@pytest.mark.long
 def test_a_study_takes_further_sources_targets_and_seeds(made: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(made, out)
@@ -123,8 +147,13 @@ def test_a_study_takes_further_sources_targets_and_seeds(made: Path, tmp_path: P
     more = replace(SETTINGS, study=design)
     outcome = run_study(more, EverySource(), out)
     assert outcome.folder.results().values.shape == (3, 2, 2, 2)
+    text = write_study_report(outcome.folder).read_text(encoding="utf-8")
+    assert "for the rule largest: shapes 60, scratch 0, lesions 60." in text
+    assert "| largest (rule) |" in text
+    assert "- Sources by auroc, seed against seed: weighted tau" in text
+    assert "- Scores by how well they rank the sources, fold against fold:" in text
     first = files_of(made)
-    assert all(files_of(out)[name] == first[name] for name in first if name.startswith("cells"))
+    assert all(files_of(out)[name] == first[name] for name in first if name.startswith("cells/"))
     with pytest.raises(InputError, match=r"fine_tuning.lr was 0.001 and is 0.01"):
         run_study(replace(more, fine_tuning=replace(FAST, lr=0.01)), EverySource(), out)
 
@@ -178,14 +207,19 @@ def test_a_metric_that_a_target_lacks_is_refused_before_anything_is_made(tmp_pat
 
 def test_the_report_says_what_limits_it(made: Path) -> None:
     text = (made / "report.md").read_text(encoding="utf-8")
-    assert "One training seed" in text
-    assert "2 targets carry no inference" in text
+    assert "There is one training seed" in text
+    assert "2 targets carry no inference over targets" in text
     assert "noise floor" in text
+    page = (made / "report.html").read_text(encoding="utf-8")
+    for words in ("There is one training seed", "Map of the distances task2vec", "noise floor"):
+        assert words in page
     cells = (made / "cells.csv").read_text(encoding="utf-8").splitlines()
-    assert cells[0] == "source,target,fold,seed,kind,name,value,reason"
-    assert any(line.startswith("shapes,grades,0,0,score,leep,") for line in cells)
+    assert cells[0] == "source,target,fold,seed,fraction,kind,name,value,reason"
+    assert any(line.startswith("shapes,grades,0,0,1.0,score,leep,") for line in cells)
     # The random start has no classes of its own.
-    assert any("scratch,grades,0,0,score,leep,,the source has no classes" in line for line in cells)
+    assert any(
+        "scratch,grades,0,0,1.0,score,leep,,the source has no classes" in line for line in cells
+    )
 
 
 def test_damage_is_noticed(made: Path, tmp_path: Path) -> None:
@@ -217,6 +251,7 @@ def test_a_source_with_images_of_the_target_is_refused() -> None:
         STUDY({"mixed": mixed}, {"grades": target})
 
 
+@pytest.mark.long
 def test_a_pair_of_one_name_is_marked(tmp_path: Path) -> None:
     both = {"grades": images_of("grades")}
     results = STUDY(both, both, folder=tmp_path / "out", self_pairs=True)
@@ -225,27 +260,6 @@ def test_a_pair_of_one_name_is_marked(tmp_path: Path) -> None:
     assert "test folds were in the training" in record["leaks"]
     without = STUDY(both, {**both, "findings": images_of("findings")})
     assert without.matrix().missing == (("grades", "grades"),)
-
-
-# -- what is refused ------------------------------------------------------------------------------
-
-
-def test_bad_studies() -> None:
-    grey, colour = images_of("grades"), torch.rand(20, 3, 16, 16)
-    rgb = TensorSource(colour, torch.arange(20) % 2, Task("rgb", Binary(["no", "yes"])))
-    with pytest.raises(InputError, match="different numbers of channels"):
-        STUDY({"rgb": rgb}, {"grades": grey})
-    few = TensorSource(grey.images(range(3)), torch.arange(3) % 2, Task("t", Binary(["n", "y"])))
-    with pytest.raises(InfeasibleError, match="too few for 2 folds"):
-        STUDY({}, {"few": few})
-    with pytest.raises(InputError, match="no targets"):
-        STUDY(sources(), {})
-    with pytest.raises(InputError, match="one source and another target"):
-        STUDY({"grades": images_of("lesions")}, {"grades": grey})
-    with pytest.raises(InputError, match="the random start"):
-        StudyDesign(sources=(), targets=("t",), weights={"scratch": "file"})
-    with pytest.raises(InputError, match="no dataset is called"):
-        SourcesByName(targets()).open("grade")
 
 
 def test_early_stopping_has_a_validation_part_of_its_own(tmp_path: Path) -> None:

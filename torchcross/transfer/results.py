@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, final
 
 import numpy as np
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torchcross._kit.argument_checks import check_choice
 from torchcross.errors import InputError
 from torchcross.transfer.rankings.within_target import Correlation, correlations
-from torchcross.transfer.source_target import SourceTargetTable, position
+from torchcross.transfer.source_target import REPTILE, SCRATCH, SourceTargetTable, position
 
 Floats = NDArray[np.float64]
+SETUPS: Final = ("fold", "seed")
 AVERAGES: Final = ("folds", "means")
 MEASURES: Final = ("ratio", "difference")
 SELF: Final = "self"
@@ -71,45 +72,69 @@ class StudyResults:
         """The mean over folds and seeds; missing where a cell of the pair is missing."""
         return self._table(self.values)
 
+    def setups(self, component: str = "fold") -> dict[str, SourceTargetTable]:
+        """A table for each fold, the mean over seeds, or for each "seed", the mean over folds.
+
+        `rankings.stability` tells how alike they rank the sources.
+        """
+        check_choice("component", component, SETUPS)
+        names = self.folds if component == "fold" else self.seeds
+        means = self.values.mean(axis=3 if component == "fold" else 2)
+        return {
+            f"{component} {name}": SourceTargetTable(self.sources, self.targets, means[:, :, place])
+            for place, name in enumerate(names)
+        }
+
     def transferability(
-        self, baseline: str = "scratch", *, measure: str = "ratio", over: str = "folds"
+        self, baseline: str = SCRATCH, *, measure: str = "ratio", over: str = "folds"
     ) -> SourceTargetTable:
         """By how much a source beats the baseline, on the same fold and seed.
 
         `measure` is "ratio" (value / baseline - 1) or "difference". `baseline` is a source, such as
-        one of random values, or "self": the source with the name of the target, as van den Brandt
-        et al. (2021) published it; its test folds were in its own training. Over "folds" it is the
-        mean of each fold's; over "means", that of the mean values.
+        one of random values, or "self": the source that was learned from the target, as van den
+        Brandt et al. (2021) published it; its test folds were in its own training. Over "folds" it
+        is the mean of each fold's; over "means", that of the mean values.
         """
-        check_choice("measure", measure, MEASURES)
         check_choice("over", over, AVERAGES)
-        values, base = self.values, self._baseline(baseline)
-        if over == "means":
-            values = values.mean(axis=(2, 3), keepdims=True)
-            base = base.mean(axis=(2, 3), keepdims=True)
+        if over == "folds":
+            return self._table(self.gains(baseline, measure=measure))
+        means = replace(self, values=self.values.mean(axis=(2, 3), keepdims=True))
+        return self._table(means.gains(baseline, measure=measure))
+
+    def gains(self, baseline: str, *, measure: str = "ratio") -> Floats:
+        """[i, j, f, s]: by how much a source beats the baseline; see `transferability`."""
+        check_choice("measure", measure, MEASURES)
+        base = self._baseline(baseline)
         if measure == "difference":
-            return self._table(values - base)
+            return self.values - base
         # A baseline of 0 has no ratio.
-        unknown = np.full(np.broadcast_shapes(values.shape, base.shape), np.nan)
-        return self._table(np.divide(values, base, out=unknown, where=base != 0) - 1)
+        unknown = np.full(np.broadcast_shapes(self.values.shape, base.shape), np.nan)
+        ratio: Floats = np.divide(self.values, base, out=unknown, where=base != 0)
+        return ratio - 1
 
     def _baseline(self, baseline: str) -> Floats:
         if baseline != SELF:
             row = position("baseline", baseline, self.sources)
             return self.values[row : row + 1]
-        if missing := [target for target in self.targets if target not in self.sources]:
+        own = {target: self.self_source(target) for target in self.targets}
+        if missing := [target for target, source in own.items() if source is None]:
             raise InputError(
                 f"the targets {missing} are no sources, so they have no self-pair; name a source as"
                 f" the baseline, one of {list(self.sources)}"
             )
-        rows = [self.sources.index(target) for target in self.targets]
+        rows = [self.sources.index(source) for source in own.values() if source is not None]
         return self.values[rows, np.arange(len(rows))][None]
+
+    def self_source(self, target: str) -> str | None:
+        """The source that was learned from a target, by plain training before Reptile, if any."""
+        names = (target, REPTILE + target)
+        return next((name for name in names if name in self.sources), None)
 
     def correlate(
         self,
         distances: SourceTargetTable,
         *,
-        baseline: str = "scratch",
+        baseline: str = SCRATCH,
         measure: str = "ratio",
         over: str = "folds",
         self_pairs: bool = False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,20 @@ from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 
 Floats = NDArray[np.float64]
+SCRATCH: Final = "scratch"
+"""The source that is a random start."""
+REPTILE: Final = "reptile:"
+"""Before the name of a dataset: a source that is learned by Reptile, from episodes."""
+
+
+def dataset_of(source: str) -> str:
+    """The dataset that a source is learned from."""
+    return source.removeprefix(REPTILE)
+
+
+def is_self_pair(source: str, target: str) -> bool:
+    """Whether the source was learned from the target: its test images were in its training."""
+    return dataset_of(source) == target
 
 
 @final
@@ -78,11 +92,12 @@ class SourceTargetTable:
         return SourceTargetTable(chosen_sources, chosen_targets, self.values[np.ix_(rows, columns)])
 
     def without_self_pairs(self) -> SourceTargetTable:
-        """The table without the numbers of pairs of one name."""
+        """The table without the numbers of sources that were learned from the target."""
         values = self.values.copy()
-        for column, target in enumerate(self.targets):
-            if target in self.sources:
-                values[self.sources.index(target), column] = np.nan
+        for row, source in enumerate(self.sources):
+            for column, target in enumerate(self.targets):
+                if is_self_pair(source, target):
+                    values[row, column] = np.nan
         return SourceTargetTable(self.sources, self.targets, values)
 
     def negative(self) -> SourceTargetTable:
@@ -99,6 +114,18 @@ class SourceTargetTable:
             return other[source, target]
 
         return SourceTargetTable.of_function(self.sources, self.targets, number)
+
+    def where_known(self, *others: SourceTargetTable) -> SourceTargetTable:
+        """The table without the numbers of pairs that one of the others lacks."""
+        values = self.values.copy()
+        for other in others:
+            values[np.isnan(self.align(other).values)] = np.nan
+        return SourceTargetTable(self.sources, self.targets, values)
+
+    @property
+    def count(self) -> int:
+        """How many pairs have a number."""
+        return int((~np.isnan(self.values)).sum())
 
     @property
     def missing(self) -> tuple[tuple[str, str], ...]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 import numpy as np
 
 from torchcross._kit.argument_checks import as_int
-from torchcross._kit.counts import count_text
 from torchcross.errors import InputError
 from torchcross.metrics.score import Score
-from torchcross.statistics.intervals import Interval, mean_interval
-from torchcross.statistics.pairs import Difference, holm, paired_difference
+from torchcross.statistics.intervals import mean_interval
+from torchcross.statistics.pairs import holm, paired_difference
+from torchcross.transfer.rankings.answer import answer_of, warnings_of
 from torchcross.transfer.rankings.permutation import permutation_p
 from torchcross.transfer.rankings.quality import (
     kendall_tau,
@@ -23,13 +23,18 @@ from torchcross.transfer.rankings.quality import (
     relative_best,
     weighted_tau,
 )
-from torchcross.transfer.rankings.simple_rules import always, at_random, static_scores
-from torchcross.transfer.source_target import SourceTargetTable
+from torchcross.transfer.rankings.row import (
+    LARGEST,
+    RANDOM,
+    STATIC,
+    AgainstStatic,
+    RankingRow,
+    TargetRanking,
+)
+from torchcross.transfer.rankings.simple_rules import always, at_random, by_size, static_scores
+from torchcross.transfer.source_target import SourceTargetTable, position
 
 PERMUTATIONS: Final = 2_000
-FEWEST_TARGETS: Final = 6
-STATIC: Final = "static"
-RANDOM: Final = "random"
 MEASURES: Final = {
     "weighted tau": weighted_tau,
     "tau-b": kendall_tau,
@@ -37,41 +42,8 @@ MEASURES: Final = {
     "Rel@1": relative_best,
     "Recall@1": recall,
 }
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class TargetRanking:
-    """How well a score ranks the sources of one target, by measure."""
-
-    target: str
-    sources: int
-    measures: Mapping[str, Score]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class RankingRow:
-    """A score, or a simple rule, over targets.
-
-    means                 of each measure over targets, with its interval; the target is the unit
-    permutation_p         of the mean weighted tau, among scores shuffled within each target
-    without_one_source    the least and the largest mean weighted tau where one source is left out
-    without_one_target    the same, where one target is left out
-    against_static        the weighted tau less that of the static rule, paired over targets; None
-                          for rules
-    against_static_p      its p, corrected by Holm's method over the scores
-    """
-
-    name: str
-    is_rule: bool
-    targets: tuple[TargetRanking, ...]
-    means: Mapping[str, Interval]
-    permutation_p: float
-    without_one_source: tuple[float, float]
-    without_one_target: tuple[float, float]
-    against_static: Difference | None = None
-    against_static_p: float = math.nan
+Ranker: TypeAlias = Callable[[SourceTargetTable], SourceTargetTable]
+"""What the sources and targets of a table of values score."""
 
 
 @final
@@ -95,6 +67,7 @@ def judge_scores(
     scores: Mapping[str, SourceTargetTable],
     values: SourceTargetTable,
     *,
+    sizes: Mapping[str, float] | None = None,
     largest: str | None = None,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
@@ -102,33 +75,47 @@ def judge_scores(
 ) -> Judgement:
     """Judge scores of sources by the values that the sources reached, within each target.
 
-    Pairs of one name do not count: a source that is the target leaks. `largest` is the largest
-    source, such as ImageNet, which the rule "always" takes.
+    Self-pairs do not count: a source that was learned from the target leaks. `sizes` are the
+    numbers of images that the sources were learned from, for the rule "largest", which takes the
+    largest source. Where they are unknown, `largest` names it: the rule "always ..." takes that
+    one.
     """
     permutations = as_int("permutations", permutations, least=0)
     values = values.without_self_pairs()
-    rules = {STATIC: static_scores(values), RANDOM: at_random(values)}
+    rules: dict[str, Ranker] = {STATIC: static_scores, RANDOM: at_random}
+    if sizes is not None:
+        rules[LARGEST] = _ranker_of(by_size(sizes, values))
     if largest is not None:
-        rules[f"always {largest}"] = always(largest, values)
+        position("source", largest, values.sources)
+        rules[f"always {largest}"] = _ranker_of(always(largest, values))
     if clash := sorted(rules.keys() & scores.keys()):
         raise InputError(f"the scores {clash} have the names of rules; give other names")
-    tables = {name: values.align(table) for name, table in scores.items()}
+    rankers = {name: _ranker_of(values.align(table)) for name, table in scores.items()}
     options = (permutations, seed, level)
-    rows = [_row(name, table, values, False, *options) for name, table in tables.items()]
-    rows += [_row(name, table, values, True, *options) for name, table in rules.items()]
-    judged = _against_static(rows, level)
-    return Judgement(judged, _warnings(judged, values), _answer(judged, level))
+    rows = [_row(name, ranker, values, False, *options) for name, ranker in rankers.items()]
+    rows += [_row(name, ranker, values, True, *options) for name, ranker in rules.items()]
+    tables = {name: ranker(values) for name, ranker in rankers.items()}
+    judged = _beside_static(rows, tables, values, level)
+    has_largest = sizes is not None or largest is not None
+    warnings = warnings_of(judged, values, has_largest)
+    return Judgement(judged, warnings, answer_of(judged, values, level))
+
+
+def _ranker_of(table: SourceTargetTable) -> Ranker:
+    """What a score says stays, whichever values are left out."""
+    return lambda values: table.restrict(values.sources, values.targets)
 
 
 def _row(
     name: str,
-    table: SourceTargetTable,
+    ranker: Ranker,
     values: SourceTargetTable,
     is_rule: bool,
     permutations: int,
     seed: int,
     level: float,
 ) -> RankingRow:
+    table = ranker(values)
     targets = tuple(_target_ranking(table, values, target) for target in values.targets)
     means = {
         measure: mean_interval(
@@ -151,8 +138,9 @@ def _row(
         targets,
         means,
         p,
-        _range([_mean_tau(table, values, drop_source=source) for source in values.sources]),
-        _range([_mean_tau(table, values, drop_target=target) for target in values.targets]),
+        _range([_mean_tau(ranker, _without(values, source=name)) for name in values.sources]),
+        _range([_mean_tau(ranker, _without(values, target=name)) for name in values.targets]),
+        values.where_known(table).count,
     )
 
 
@@ -174,18 +162,22 @@ def _target_ranking(
     return TargetRanking(target, len(scored), measures)
 
 
-def _mean_tau(
-    table: SourceTargetTable,
-    values: SourceTargetTable,
-    drop_source: str = "",
-    drop_target: str = "",
-) -> float:
-    sources = [name for name in values.sources if name != drop_source]
-    targets = [name for name in values.targets if name != drop_target]
-    fewer, reached = table.restrict(sources, targets), values.restrict(sources, targets)
-    taus = [weighted_tau(*_both(fewer, reached, target)).value for target in targets]
-    defined = [tau for tau in taus if not math.isnan(tau)]
+def _without(values: SourceTargetTable, source: str = "", target: str = "") -> SourceTargetTable:
+    return values.restrict(
+        [name for name in values.sources if name != source],
+        [name for name in values.targets if name != target],
+    )
+
+
+def _mean_tau(ranker: Ranker, values: SourceTargetTable) -> float:
+    """Of these values alone: the static rule does not know those that were left out."""
+    table = ranker(values)
+    defined = [tau.value for tau in _taus(table, values) if tau.is_defined]
     return math.fsum(defined) / len(defined) if defined else math.nan
+
+
+def _taus(table: SourceTargetTable, values: SourceTargetTable) -> list[Score]:
+    return [weighted_tau(*_both(table, values, target)) for target in values.targets]
 
 
 def _range(numbers: Sequence[float]) -> tuple[float, float]:
@@ -193,66 +185,27 @@ def _range(numbers: Sequence[float]) -> tuple[float, float]:
     return (min(defined), max(defined)) if defined else (math.nan, math.nan)
 
 
-def _against_static(rows: Sequence[RankingRow], level: float) -> tuple[RankingRow, ...]:
-    static = next(row for row in rows if row.name == STATIC)
-    differences = {
-        row.name: paired_difference(_taus(row), _taus(static), level=level)
-        for row in rows
-        if not row.is_rule
-    }
-    corrected = dict(zip(differences, holm([item.p for item in differences.values()]), strict=True))
-    return tuple(
-        row
-        if row.is_rule
-        else replace(
-            row, against_static=differences[row.name], against_static_p=corrected[row.name]
-        )
-        for row in rows
-    )
+def _beside_static(
+    rows: Sequence[RankingRow],
+    tables: Mapping[str, SourceTargetTable],
+    values: SourceTargetTable,
+    level: float,
+) -> tuple[RankingRow, ...]:
+    static = static_scores(values)
+    beside = {name: _comparison(table, static, values, level) for name, table in tables.items()}
+    p_values = holm([comparison.p for comparison in beside.values()])
+    for name, p in zip(beside, p_values, strict=True):
+        beside[name] = replace(beside[name], p=p)
+    return tuple(replace(row, against_static=beside.get(row.name)) for row in rows)
 
 
-def _taus(row: RankingRow) -> list[float]:
-    return [ranking.measures["weighted tau"].value for ranking in row.targets]
-
-
-def _warnings(rows: Sequence[RankingRow], values: SourceTargetTable) -> tuple[str, ...]:
-    warnings = []
-    if len(values.targets) < FEWEST_TARGETS:
-        warnings.append(
-            f"{count_text(len(values.targets), 'targets')} carry no inference over targets;"
-            f" {FEWEST_TARGETS} are the fewest that do"
-        )
-    for row in rows:
-        lost = [
-            f"{ranking.target!r} ({score.reason})"
-            for ranking in row.targets
-            if not (score := ranking.measures["weighted tau"]).is_defined
-        ]
-        if lost and row.name != RANDOM and not row.name.startswith("always "):
-            warnings.append(f"{row.name} ranks no sources of {', '.join(lost)}")
-    return tuple(warnings)
-
-
-def _answer(rows: Sequence[RankingRow], level: float) -> str:
-    scores = [row for row in rows if not row.is_rule]
-    if not scores:
-        return "No score was given."
-    static = next(row for row in rows if row.name == STATIC).means["weighted tau"].mean
-    better = [
-        row.name
-        for row in scores
-        if row.against_static is not None
-        and row.against_static.mean > 0
-        and row.against_static_p < 1 - level
-    ]
-    higher = [row.name for row in scores if row.means["weighted tau"].mean > static]
-    rule = f"the static rule (the mean on the other targets, weighted tau {static:.3f})"
-    if better:
-        return f"{_names(better)} beat {rule}: Holm-corrected p below {1 - level:.2g}."
-    if higher:
-        return f"No score beats {rule} beyond doubt; the means of {_names(higher)} are higher."
-    return f"No score beats {rule}, and none has a higher mean."
-
-
-def _names(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _comparison(
+    table: SourceTargetTable, static: SourceTargetTable, values: SourceTargetTable, level: float
+) -> AgainstStatic:
+    """On the pairs that both have: more sources make another weighted tau."""
+    shared = values.where_known(table, static)
+    taus = [[tau.value for tau in _taus(each, shared)] for each in (table, static)]
+    difference = paired_difference(*taus, level=level)
+    defined = [pair for pair in zip(*taus, strict=True) if not any(map(math.isnan, pair))]
+    means = np.mean(defined, axis=0).tolist() if defined else (math.nan, math.nan)
+    return AgainstStatic(difference, difference.p, shared.count, *means)

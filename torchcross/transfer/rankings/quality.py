@@ -45,7 +45,13 @@ def regret(scores: ArrayLike, values: ArrayLike, k: int = 1) -> Score:
 
 
 def relative_best(scores: ArrayLike, values: ArrayLike, k: int = 1) -> Score:
-    """Rel@k: the best value among the k sources of highest score, divided by the best value."""
+    """Rel@k: the best value among the k sources of highest score, divided by the best value.
+
+    A best value of 0 or less has no share.
+    """
+    best = _pairs(scores, values, constant=True)[1].max(initial=-math.inf)
+    if -math.inf < best <= 0:
+        return undefined_score(f"the best value is {best:.3g}; shares need one above 0")
     return _of_chosen(scores, values, k, lambda best, chosen: chosen / best)
 
 

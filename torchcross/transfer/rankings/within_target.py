@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchcross._kit.argument_checks import as_int, check_choice
+from torchcross._kit.counts import count_text
 from torchcross._kit.randomness import Stream
 from torchcross.statistics.special_functions import t_two_sided
 from torchcross.transfer.source_target import SourceTargetTable
@@ -31,7 +32,7 @@ class Correlation:
 
     kind              "pearson", "spearman" or "kendall" (tau-b)
     over              "pooled" or "within targets"
-    self_pairs        whether pairs of one name are among them
+    self_pairs        whether self-pairs are among them
     permutation_p     p of shuffling one number within each target; NaN where it was not asked for
     reason            why there is no value
     """
@@ -47,9 +48,10 @@ class Correlation:
     reason: str = ""
 
     def __str__(self) -> str:
-        pairs = f"{self.n} pairs {'with' if self.self_pairs else 'without'} self-pairs"
+        with_them = "with" if self.self_pairs else "without"
+        pairs = f"{count_text(self.n, 'pairs')} {with_them} self-pairs"
         if self.reason:
-            return f"no {self.kind} correlation over {pairs}: {self.reason}"
+            return f"no {self.kind} correlation, {self.over}, over {pairs}: {self.reason}"
         return f"{self.kind} {self.value:.3f} (p {self.p:.3g}), {self.over}, {pairs}"
 
 

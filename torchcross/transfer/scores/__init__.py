@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from torchcross.transfer.scores.class_overlap import gbc
 from torchcross.transfer.scores.coding_rates import transrate
+from torchcross.transfer.scores.confidence_mixing import sfda
 from torchcross.transfer.scores.discriminants import h_score, shrunk_h_score
 from torchcross.transfer.scores.evidence import log_evidence, logme
 from torchcross.transfer.scores.neighbours import knn
@@ -25,6 +26,7 @@ __all__ = [
     "nce",
     "nleep",
     "parc",
+    "sfda",
     "shrunk_h_score",
     "states_of_labels",
     "transrate",

@@ -18,6 +18,8 @@ from torchcross.targets.strata import Partition
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 _ROUNDING = 1e-12
+_LARGEST_EXPONENT = 100
+"""Of two: up to it, and down to its negative, even the fourth power of a feature is a number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ def score_by_answer(rows: Floats, labels: ArrayLike, target: Target, score: Scor
     Only samples with a known answer count, and a single answer has no score.
     """
     answers = answers_of(labels, target, len(rows))
-    scores = [_score_of(rows[answer.rows], answer, score) for answer in answers]
+    scores = [_score_of(_rows_of(answer, rows), answer, score) for answer in answers]
     if len(answers) == 1 and not answers[0].label:
         return _with_absent_classes(scores[0], answers[0])
     values = [score.value if score.is_defined else None for score in scores]
@@ -70,14 +72,54 @@ def score_by_answer(rows: Floats, labels: ArrayLike, target: Target, score: Scor
 
 
 def score_of_features(
-    features: ArrayLike, labels: ArrayLike, target: Target, score: ScoreOfAnswer
+    features: ArrayLike,
+    labels: ArrayLike,
+    target: Target,
+    score: ScoreOfAnswer,
+    *,
+    scale_counts: bool = False,
 ) -> Score:
-    """`score_by_answer`, undefined where all samples have the same features."""
+    """`score_by_answer`, undefined where all samples have the same features.
+
+    scale_counts  whether the score is another one for features times a factor: it is undefined for
+                  features whose squares are no numbers, and other scores take them in other units
+    """
+    rows = checked_features(features)
+    too_large = scale_counts and _exponent(rows) > _LARGEST_EXPONENT
+    if not scale_counts:
+        rows = in_safe_units(rows)
 
     def score_unless_constant(rows: Floats, answer: Answer) -> Score:
+        if too_large:
+            return undefined_score(
+                f"the features are as large as {np.abs(rows).max():.1e}, too large for a score in"
+                " which their scale counts; divide all features by one number"
+            )
         return constant_features(rows) or score(rows, answer)
 
-    return score_by_answer(checked_features(features), labels, target, score_unless_constant)
+    return score_by_answer(rows, labels, target, score_unless_constant)
+
+
+def in_safe_units(rows: Floats) -> Floats:
+    """The features times a power of two where their squares would be infinite or zero.
+
+    For scores that do not depend on the scale: a power of two changes no digit.
+    """
+    exponent = _exponent(rows)
+    if abs(exponent) <= _LARGEST_EXPONENT:
+        return rows
+    scaled: Floats = np.ldexp(rows, -exponent)
+    return scaled
+
+
+def _exponent(rows: Floats) -> int:
+    """Of two, for the largest absolute value."""
+    return int(np.frexp(np.abs(rows).max())[1])
+
+
+def _rows_of(answer: Answer, rows: Floats) -> Floats:
+    """Those with a known answer; a copy of all would cost as much as a fast score."""
+    return rows if len(answer.rows) == len(rows) else rows[answer.rows]
 
 
 def _score_of(rows: Floats, answer: Answer, score: ScoreOfAnswer) -> Score:

@@ -37,7 +37,7 @@ def gbc(
             rows = principal_components(rows, components)
         return _overlap(rows, answer, covariance)
 
-    return score_of_features(features, labels, target, score)
+    return score_of_features(features, labels, target, score, scale_counts=True)
 
 
 def _overlap(rows: Floats, answer: Answer, covariance: str) -> Score:

@@ -37,7 +37,7 @@ def transrate(
         )
         return Score(_rate(centred, distortion) - float(within))
 
-    return score_of_features(features, labels, target, score)
+    return score_of_features(features, labels, target, score, scale_counts=not normalise)
 
 
 def _rate(rows: Floats, distortion: float) -> float:

@@ -20,6 +20,7 @@ from torchcross.transfer.scores.answers import (
     checked_codes,
     checked_features,
     constant_features,
+    in_safe_units,
 )
 from torchcross.transfer.scores.singular_values import left_singular_vectors
 
@@ -35,11 +36,8 @@ def logme(features: ArrayLike, labels: ArrayLike, target: Target) -> Score:
     an ordinal scale. There is no intercept, as published: a shift of the features changes the
     value, their scale and a rotation do not.
     """
-    rows = checked_features(features)
+    rows = in_safe_units(checked_features(features))
     columns = target.label_columns(checked_codes(labels, target, len(rows)))
-    names = [str(number) for number in range(columns.shape[1])]
-    if constant := constant_features(rows):
-        return constant
     known = ~np.isnan(columns)
     present = [
         number
@@ -48,14 +46,21 @@ def logme(features: ArrayLike, labels: ArrayLike, target: Target) -> Score:
     ]
     if not present:
         return undefined_score("the labelled samples are of one class: nothing to tell apart")
-    evidence: list[float | None] = [None] * len(names)
-    for mask in {known[:, number].tobytes() for number in present}:
-        same = [number for number in present if known[:, number].tobytes() == mask]
-        samples = known[:, same[0]]
+    evidence: list[float | None] = [None] * columns.shape[1]
+    constant: Score | None = None
+    masks = {known[:, number].tobytes(): known[:, number] for number in present}
+    for mask, samples in masks.items():
+        # Samples with one label may be alike where all samples are not.
+        if alike := constant_features(rows[samples]):
+            constant = alike
+            continue
         vectors, values = left_singular_vectors(rows[samples])
-        for number in same:
+        for number in (each for each in present if known[:, each].tobytes() == mask):
             evidence[number] = _largest_evidence(vectors, values, columns[samples, number])
-    return _mean(evidence, present, target)
+    scored = [number for number in present if evidence[number] is not None]
+    if constant and not scored:
+        return constant
+    return _mean(evidence, scored, target)
 
 
 def _mean(evidence: list[float | None], present: list[int], target: Target) -> Score:
@@ -78,7 +83,7 @@ def log_evidence(features: ArrayLike, column: ArrayLike) -> float:
 
     `inf` where features of fewer dimensions than samples give the column without an error.
     """
-    vectors, values = left_singular_vectors(checked_features(features))
+    vectors, values = left_singular_vectors(in_safe_units(checked_features(features)))
     return _largest_evidence(vectors, values, np.asarray(column, dtype=np.float64))
 
 

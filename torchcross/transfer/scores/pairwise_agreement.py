@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from torchcross._kit.argument_checks import as_int
+from torchcross._kit.counts import count_text
 from torchcross._kit.randomness import Stream, permutation
 from torchcross.metrics.score import Score, undefined_score
 from torchcross.targets import Target
@@ -15,6 +16,7 @@ from torchcross.transfer.scores.answers import (
     answers_of,
     checked_features,
     constant_features,
+    in_safe_units,
 )
 from torchcross.transfer.scores.singular_values import principal_components
 
@@ -36,7 +38,7 @@ def parc(
     with nothing and are left out.
     """
     samples = as_int("samples", samples, least=3)
-    rows = checked_features(features)
+    rows = in_safe_units(checked_features(features))
     columns, usable = _label_rows(labels, target, len(rows))
     reason = ""
     if skipped := len(rows) - len(usable):
@@ -44,11 +46,19 @@ def parc(
     if len(usable) > samples:
         usable = np.sort(usable[permutation(Stream(seed, "parc"), 0, len(usable))[:samples]])
     rows, columns = rows[usable], columns[usable]
-    if len(rows) < 3 or constant_features(columns):
+    if len(rows) < 3:
+        return undefined_score(
+            f"{count_text(len(rows), 'samples')} with labels that can be correlated; give three or"
+            " more"
+        )
+    if constant_features(columns):
         return undefined_score("the labelled samples are of one class: nothing to tell apart")
     if constant := constant_features(rows):
         return constant
-    value = 100 * _rank_correlation(_distances(_reduce(rows, components)), _distances(columns))
+    rows = _reduce(rows, components)
+    if rows.shape[1] == 1:
+        return undefined_score("samples of one feature have no correlation; give two or more")
+    value = 100 * _rank_correlation(_distances(rows), _distances(columns))
     return Score(value, reason)
 
 
@@ -56,7 +66,7 @@ def _label_rows(labels: ArrayLike, target: Target, samples: int) -> tuple[Floats
     """(a row of label columns for each sample, the samples whose rows can be correlated)."""
     answers = answers_of(labels, target, samples)
     if not answers[0].label:
-        columns = np.zeros((samples, max(answers[0].num_classes, 1)))
+        columns = np.zeros((samples, answers[0].num_classes))
         columns[answers[0].rows] = answers[0].one_hot()
         return columns, answers[0].rows
     columns = np.full((samples, len(answers)), np.nan)

@@ -39,19 +39,22 @@ def _leep(states: Floats, answer: Answer) -> Score:
     joint = answer.one_hot().T @ states
     totals = joint.sum(axis=0)
     conditional = np.divide(joint, totals, out=np.zeros_like(joint), where=totals > 0)
-    likelihood = (conditional[answer.codes] * states).sum(axis=1)
+    likelihood = np.take_along_axis(states @ conditional.T, answer.codes[:, None], axis=1)
     return Score(float(np.log(likelihood).mean()))
 
 
 def nce(probabilities: ArrayLike, labels: ArrayLike, target: Target) -> Score:
     """Minus the entropy of the labels, given the source's likeliest class (Tran et al. 2019)."""
     states = checked_probabilities(probabilities)
-    likeliest = np.eye(states.shape[1])[states.argmax(axis=1)]
+    likeliest = states.argmax(axis=1).astype(np.float64)[:, None]
     return score_by_answer(likeliest, labels, target, _nce)
 
 
-def _nce(states: Floats, answer: Answer) -> Score:
-    joint = answer.one_hot().T @ states / len(states)
+def _nce(likeliest: Floats, answer: Answer) -> Score:
+    states = likeliest[:, 0].astype(np.int64)
+    count = int(states.max()) + 1
+    pairs = np.bincount(answer.codes * count + states, minlength=answer.num_classes * count)
+    joint = pairs.reshape(answer.num_classes, count) / len(states)
     conditional = np.divide(joint, joint.sum(axis=0), out=np.ones_like(joint), where=joint > 0)
     return Score(float((joint * np.log(conditional)).sum()))
 
@@ -78,21 +81,32 @@ def nleep(
                 f"{groups} Gaussians, {per_class} for each class, need as many samples, and there"
                 f" are {len(rows)}; give fewer components_per_class"
             )
-        return _leep(_memberships(rows, groups, seed), answer)
+        components = _components(rows)
+        different = len(np.unique(components.round(12), axis=0))
+        if different < groups:
+            return undefined_score(
+                f"{groups} Gaussians, {per_class} for each class, need as many different samples,"
+                f" and there are {different} but for rounding; give fewer components_per_class"
+            )
+        return _leep(_memberships(components, groups, seed), answer)
 
     return score_of_features(features, labels, target, score)
 
 
-def _memberships(rows: Floats, groups: int, seed: int) -> Floats:
-    """The probability of every Gaussian, for every sample."""
-    from sklearn.mixture import GaussianMixture
-
+def _components(rows: Floats) -> Floats:
+    """In units of the largest one, so that the guard of the variances does not know the scale."""
     components = principal_components(rows, min(rows.shape))
     variances = components.var(axis=0)
     shares = np.cumsum(variances) / variances.sum()
     kept = int(np.searchsorted(shares, _VARIANCE_KEPT)) + 1
-    # In units of the largest component, so that the guard of the variances does not know the scale.
-    components = components[:, :kept] / np.sqrt(variances[0])
+    largest: Floats = components[:, :kept] / np.sqrt(variances[0])
+    return largest
+
+
+def _memberships(components: Floats, groups: int, seed: int) -> Floats:
+    """The probability of every Gaussian, for every sample."""
+    from sklearn.mixture import GaussianMixture
+
     mixture = GaussianMixture(groups, covariance_type="diag", random_state=seed)
     memberships: Floats = mixture.fit(components).predict_proba(components)
     return memberships
@@ -102,8 +116,8 @@ def checked_probabilities(probabilities: ArrayLike) -> Floats:
     """Return probabilities (N, S) of source classes as float64, each row of sum 1."""
     states = checked_features(probabilities, "probabilities")
     sums = states.sum(axis=1)
-    wrong = (states < 0).any(axis=1) | (np.abs(sums - 1) > 1e-4)
-    if wrong.any():
+    if states.min() < 0 or np.abs(sums - 1).max() > 1e-4:
+        wrong = (states < 0).any(axis=1) | (np.abs(sums - 1) > 1e-4)
         first = int(np.flatnonzero(wrong)[0])
         raise InputError(
             f"{int(wrong.sum())} of {len(states)} rows are no probabilities of source classes: row"

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from torchcross.transfer.similarity.dataset_distance import (
+    otdd,
+    otdd_noise_floor,
+    otdd_of_features,
+)
 from torchcross.transfer.similarity.distances import DISTANCES, distance
 from torchcross.transfer.similarity.embedding import TaskEmbedding
 from torchcross.transfer.similarity.expert_votes import ExpertVotes, read_votes
@@ -15,6 +20,9 @@ __all__ = [
     "distance",
     "fisher_information",
     "noise_floor",
+    "otdd",
+    "otdd_noise_floor",
+    "otdd_of_features",
     "read_votes",
     "task2vec",
 ]

@@ -11,7 +11,8 @@ from typing import final
 
 from torchcross._kit.spreadsheet_cells import text_of_cell
 from torchcross._kit.suggestions import unknown_name
-from torchcross.errors import InputError
+from torchcross._kit.user_files import read_user_text
+from torchcross.errors import InputError, ReadError
 
 COLUMNS = ("dataset", "question", "answer", "votes")
 
@@ -95,11 +96,13 @@ class ExpertVotes:
 
 def read_votes(path: str | Path) -> ExpertVotes:
     """Read a CSV of the columns dataset, question, answer and votes, one row for each answer."""
-    text = Path(path).read_text(encoding="utf-8-sig")
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    if set(reader.fieldnames or ()) != set(COLUMNS):
-        raise InputError(f"{path} has the columns {reader.fieldnames}; give {list(COLUMNS)}")
-    return ExpertVotes(_table(path, reader))
+    reader = csv.DictReader(io.StringIO(read_user_text(Path(path)), newline=""))
+    try:
+        if set(reader.fieldnames or ()) != set(COLUMNS):
+            raise InputError(f"{path} has the columns {reader.fieldnames}; give {list(COLUMNS)}")
+        return ExpertVotes(_table(path, reader))
+    except csv.Error as error:
+        raise ReadError(f"{path}:{reader.line_num} is no line of a CSV file: {error}") from error
 
 
 def _table(

@@ -97,11 +97,13 @@ class LayerTrace:
                 handle.remove()
         return features
 
-    def _hook_of(self, name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
-        def hook(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-            self._inputs[name] = inputs[0].detach()
+    def _hook_of(self, name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
+        def hook(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+            # What follows may write into these tensors, as an activation in place does.
+            self._inputs[name] = inputs[0].detach().clone()
             self._outputs[name] = output
             self._calls[name] += 1
+            return output.clone()
 
         return hook
 

@@ -153,5 +153,6 @@ def _trivial(weight: Tensor) -> NDArray[np.float64]:
 
 def _head(target: Target, codes: Tensor, features: Tensor, C: float) -> dict[str, Tensor]:
     likelihood = target.likelihood
-    penalties = torch.tensor([C], dtype=torch.float64)
-    return logistic_head(likelihood, features, likelihood.codes(codes), penalties)
+    penalties = torch.tensor([C], dtype=torch.float64, device=features.device)
+    codes = likelihood.codes(codes).to(features.device)
+    return logistic_head(likelihood, features, codes, penalties)

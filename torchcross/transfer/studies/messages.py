@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import final
 
 from torchcross.jobs import JobFolder, Outcome, UnitReport
-from torchcross.transfer.studies.job import StudyJob
+from torchcross.report.numbers import percent_text
+from torchcross.transfer.studies.job import SourceTrainingJob, StudyJob
 from torchcross.transfer.studies.units import SourceTraining, StudyPair, Work
 
 
@@ -14,7 +15,12 @@ from torchcross.transfer.studies.units import SourceTraining, StudyPair, Work
 class StudyMessages:
     """Hears of units, and says how many are done."""
 
-    def __init__(self, job: StudyJob, folder: JobFolder, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        job: StudyJob | SourceTrainingJob,
+        folder: JobFolder,
+        say: Callable[[str], None],
+    ) -> None:
         self._works, self._say = job.works, say
         self._total = len(self._works)
         self._done = sum(folder.is_done(unit) for unit in job.units())
@@ -45,5 +51,7 @@ def words_of(work: Work) -> str:
     if isinstance(work, SourceTraining):
         return f"{work.source} learned, seed {work.seed}"
     if isinstance(work, StudyPair):
-        return f"{work.source} on {work.target}, fold {work.fold}, seed {work.seed}"
-    return f"{work.dataset} embedded"
+        share = "" if work.fraction == 1 else f", {percent_text(work.fraction)}"
+        return f"{work.source} on {work.target}{share}, fold {work.fold}, seed {work.seed}"
+    fold = "" if work.fold is None else f", fold {work.fold}"
+    return f"{work.dataset} embedded{fold}"

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from torchcross._kit.arrays import Indices
 from torchcross.algorithms import Supervised
-from torchcross.data import TaskSource, stratified_folds
-from torchcross.embedding.forward import BLOCK, BlockForward
+from torchcross.data import TaskSource
 from torchcross.heads import head_logits
 from torchcross.metrics.ranking import area_under_roc
 from torchcross.metrics.score import Score
+from torchcross.statistics.prediction_errors import split_errors
 from torchcross.targets import Prediction, Target
 from torchcross.transfer.scores import states_of_labels
-from torchcross.transfer.source_scores import OF_HEADS, SCORES, Floats
-from torchcross.transfer.studies.settings import StudySettings
+from torchcross.transfer.source_scores import Floats, block_rows, features_of, score_features
+from torchcross.transfer.studies.parts import TargetParts
+from torchcross.transfer.studies.settings import StudyDesign, StudySettings
 from torchcross.transfer.studies.training import TrainedNetwork, input_normalisation_of, train
 from torchcross.transfer.studies.units import StudyPair
-
-
-def fold_parts(target: TaskSource, settings: StudySettings, fold: int) -> tuple[TaskSource, ...]:
-    """(the training part of a target's fold, its test part)."""
-    design = settings.study
-    folds = stratified_folds(target, design.folds, seed=design.fold_seed)
-    test = folds[fold]
-    rest = np.sort(np.concatenate([part for place, part in enumerate(folds) if place != fold]))
-    return target.subset(rest, name=target.name), target.subset(test, name=target.name)
 
 
 def score_pair(
@@ -39,14 +31,14 @@ def score_pair(
     settings: StudySettings,
     network: Any,
     source_learner: Supervised | None,
-    target: TaskSource,
+    parts: TargetParts,
     folder: Path,
 ) -> dict[str, Any]:
     """Fine-tune, score, and say everything of it as plain values.
 
     `source_learner` is the source's network with its own head, which some scores need.
     """
-    training, test = fold_parts(target, settings, pair.fold)
+    training, test = parts.training, parts.test
     scores = _scores(settings, network, source_learner, training)
     trained = train(
         network,
@@ -55,6 +47,8 @@ def score_pair(
         seed=pair.seed,
         channels=settings.channels,
         folder=folder,
+        validation=parts.validation,
+        renew=settings.study.renew,
     )
     if settings.study.renew:
         trained.renew(training, settings.study.renew, settings.fine_tuning.batch_size)
@@ -63,10 +57,13 @@ def score_pair(
         "target": pair.target,
         "fold": pair.fold,
         "seed": pair.seed,
-        **_measures(trained, test),
+        "fraction": pair.fraction,
+        **({"deviations": parts.deviations} if parts.deviations else {}),
+        **_measures(trained, test, settings.study),
         "scores": {name: _plain(score) for name, score in scores.items()},
         "images": {
-            "training": len(training) - trained.validation_images,
+            # A validation part of its own is none of the training part.
+            "training": len(training) - (parts.validation is None) * trained.validation_images,
             "validation": trained.validation_images,
             "test": len(test),
         },
@@ -75,11 +72,18 @@ def score_pair(
     }
 
 
-def _measures(trained: TrainedNetwork, test: TaskSource) -> dict[str, Any]:
+def _measures(trained: TrainedNetwork, test: TaskSource, design: StudyDesign) -> dict[str, Any]:
     rows, prediction = trained.predictions(test)
     target, labels = test.task.target, test.targets(rows)
     metrics = target.evaluate(prediction, labels, metrics=tuple(target.metrics))
+    errors: dict[str, Any] = {}
+    if design.splits == "own":
+        subjects = None if test.groups is None else test.groups[rows]
+        # A page may lead with another metric than the study's.
+        stored = tuple(dict.fromkeys((design.metric, *target.default_metrics)))
+        errors["errors"] = split_errors(target, prediction, labels, subjects, metrics=stored)
     return {
+        **errors,
         "metrics": {name: _plain(score) for name, score in metrics.items()},
         "auroc by class": _by_class(target, prediction, labels),
     }
@@ -109,38 +113,34 @@ def _scores(
     names = settings.scores.names
     if not names:
         return {}
-    features = _features(network, training, settings.channels)
+    features = features_of(
+        network,
+        input_normalisation_of(network, settings.channels),
+        map(training.read, block_rows(len(training))),
+        f"source {training.name!r}",
+    )
     codes = training.targets(np.arange(len(training))).numpy()
-    target = training.task.target
-    scores = {name: SCORES[name] for name in names if name not in OF_HEADS}
-    values = {name: score(features, codes, target) for name, score in scores.items()}
-    for name in (name for name in names if name in OF_HEADS):
-        if source_learner is None:
-            values[name] = Score(math.nan, "the source has no classes of its own")
-        else:
-            states = _states(source_learner, features)
-            values[name] = SCORES[name](states, codes, target)
-    return values
-
-
-def _features(network: Any, part: TaskSource, channels: int) -> Floats:
-    forward = BlockForward(network, input_normalisation_of(network, channels))
-    subject = f"source {part.name!r}"
-    blocks = [_block(part, start) for start in range(0, len(part), BLOCK)]
-    return np.concatenate([forward(part.read(rows), subject) for rows in blocks]).astype(np.float64)
-
-
-def _block(part: TaskSource, start: int) -> Indices:
-    return np.arange(start, min(start + BLOCK, len(part)))
+    head = None if source_learner is None else partial(class_states, source_learner)
+    return {
+        name: score_features(
+            name,
+            features,
+            codes,
+            training.task.target,
+            head,
+            without_head="the source has no classes of its own",
+        )
+        for name in names
+    }
 
 
 @torch.no_grad()
-def _states(learner: Supervised, features: Floats) -> Floats:
+def class_states(learner: Supervised, features: Floats) -> Floats:
     """Probabilities of the source's own classes."""
     (task,) = learner.tasks
-    rows = torch.from_numpy(features).float()
+    rows = torch.from_numpy(features).float().to(next(learner.parameters()).device)
     logits = head_logits("linear", task.target, rows, learner.heads.of(task))
-    probabilities = task.target.answer_probabilities(logits).double().numpy()
+    probabilities = task.target.answer_probabilities(logits).double().cpu().numpy()
     if probabilities.shape[1] == 1:
         one: Floats = probabilities[:, 0] / probabilities[:, 0].sum(axis=1, keepdims=True)
         return one

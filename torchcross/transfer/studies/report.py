@@ -8,69 +8,72 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from torchcross._kit.counts import count_text
 from torchcross._kit.spreadsheet_cells import cell_of_text
 from torchcross._kit.whole_files import write_whole
 from torchcross.report.text_escapes import markdown_text
-from torchcross.transfer.rankings import Judgement, correlations, judge_scores
-from torchcross.transfer.results import StudyResults
-from torchcross.transfer.similarity import distance
-from torchcross.transfer.source_target import SourceTargetTable
+from torchcross.transfer.page import STUDY_PAGE, StudyAnalysis, TaskMap, write_analysis
+from torchcross.transfer.page.lacking_correlations import lacking_correlation_lines
+from torchcross.transfer.page.result_section import answer, limitations
+from torchcross.transfer.page.words import height_words
+from torchcross.transfer.rankings import Judgement
+from torchcross.transfer.rankings.answer import no_inference_text
+from torchcross.transfer.rankings.row import mean_text
+from torchcross.transfer.source_target import SourceTargetTable, is_self_pair
 from torchcross.transfer.studies.folder import StudyFolder
-from torchcross.transfer.studies.settings import SCRATCH
+from torchcross.transfer.studies.markdown import BLANK, markdown_table
+from torchcross.transfer.studies.parts_made import made_with_lines
+from torchcross.transfer.studies.protocol import protocol_lines
+from torchcross.transfer.studies.split_report import markdown_of_tables
+from torchcross.transfer.studies.stability import stability_lines
+from torchcross.transfer.studies.study_page import study_contents
 
 REPORT, CELLS_TABLE, MATRIX_TABLE = "report.md", "cells.csv", "matrix.csv"
-_BLANK = "—"
 
 
 def write_study_report(study: StudyFolder) -> Path:
-    """Write `report.md`, `cells.csv` and `matrix.csv` of what is there, and return the first."""
-    results = study.results()
+    """Write `report.md`, `cells.csv`, `matrix.csv` and the page `report.html` of what is there.
+
+    Return the path of the first.
+    """
+    analysis = StudyAnalysis(study_contents(study))
     write_whole(study.path / CELLS_TABLE, _cells_csv(study))
-    write_whole(study.path / MATRIX_TABLE, _matrix_csv(results))
+    write_whole(study.path / MATRIX_TABLE, _matrix_csv(analysis.matrix))
+    write_analysis(analysis, study.path / STUDY_PAGE)
     path = study.path / REPORT
-    write_whole(path, "\n".join(_sections(study, results)) + "\n")
+    write_whole(path, "\n".join(_sections(study, analysis)) + "\n")
     return path
 
 
-def _sections(study: StudyFolder, results: StudyResults) -> Iterator[str]:
-    design = study.settings.study
-    yield "# Which source helps which target\n"
-    matrix = results.matrix()
-    shared = matrix.without_self_pairs() if design.self_pairs else matrix
-    tables = {**study.score_tables(), **_distance_scores(study)}
-    judgement = None
-    if tables and len(results.sources) > 2:
-        largest = next(iter(design.weights), None)
-        judgement = judge_scores(tables, shared, largest=largest)
-        yield f"**{markdown_text(judgement.answer)}**\n"
-    yield from _notes(study, results)
-    yield f"\n## {design.metric}, mean over folds and seeds\n"
-    yield _markdown(matrix, 3, mark_self=True)
-    if SCRATCH in results.sources:
-        yield f"\n## Gain over {SCRATCH}, in percent, on the same folds\n"
-        yield _markdown(_scale(results.transferability(SCRATCH), 100), 1, mark_self=True)
-    if judgement is not None:
+def _sections(study: StudyFolder, analysis: StudyAnalysis) -> Iterator[str]:
+    contents = analysis.contents
+    yield f"# {contents.title}\n"
+    yield f"**{markdown_text(answer(analysis))}**\n"
+    yield from (f"- {markdown_text(text)}" for text in dict.fromkeys(limitations(analysis)))
+    if study.settings.study.splits == "own":
+        yield from markdown_of_tables(contents.tables)
+    else:
+        yield from _matrix_lines(analysis)
+    if analysis.judgement is not None:
         yield "\n## How well scores rank the sources, over targets\n"
-        yield from _ranking_lines(judgement)
-        yield "\n## Scores and gains over pairs\n"
-        yield from _correlation_lines(study, results, tables)
-    yield from _distance_lines(study)
-    yield from _protocol(study)
+        yield from _ranking_lines(analysis.judgement)
+        yield from _size_lines(study)
+        yield from stability_lines(study, contents.results)
+    if analysis.correlations:
+        yield f"\n## Correlations with {height_words(contents)}, over all pairs\n"
+        yield from _correlation_lines(analysis)
+    yield from _distance_lines(contents.tasks)
+    yield from protocol_lines(study.settings)
+    yield from (f"- Made with: {markdown_text(text)}." for text in made_with_lines(study))
 
 
-def _notes(study: StudyFolder, results: StudyResults) -> Iterator[str]:
-    records = list(study.pairs())
-    missing = sum(record is None for _, record in records)
-    if missing:
-        cells = count_text(len(records), "cells")
-        yield f"- {missing} of {cells} are not done; their pairs are blank."
-    if study.settings.study.self_pairs:
-        yield "- Pairs of one name (†) leak: their test folds were in the training of the source."
-    if len(results.seeds) == 1:
-        yield "- One training seed: what another training would give is not in these numbers."
-    if len(results.targets) < 6:
-        yield f"- {count_text(len(results.targets), 'targets')} carry no inference over targets."
+def _matrix_lines(analysis: StudyAnalysis) -> Iterator[str]:
+    contents = analysis.contents
+    yield f"\n## {contents.metric}, mean over folds and seeds\n"
+    yield _markdown(analysis.matrix, 3, mark_self=True)
+    if contents.baseline:
+        yield f"\n## Gain over {contents.baseline}, in percent, on the same folds\n"
+        gains = contents.results.transferability(contents.baseline)
+        yield _markdown(_scale(gains, 100), 1, mark_self=True)
 
 
 def _markdown(table: SourceTargetTable, digits: int, *, mark_self: bool = False) -> str:
@@ -78,43 +81,21 @@ def _markdown(table: SourceTargetTable, digits: int, *, mark_self: bool = False)
     rows = []
     for number, source in enumerate(table.sources):
         cells = [
-            _cell(value, digits, mark_self and source == target)
+            _cell(value, digits, mark_self and is_self_pair(source, target))
             for value, target in zip(table.values[number], table.targets, strict=True)
         ]
         rows.append([markdown_text(source), *cells])
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def _cell(value: float, digits: int, is_self: bool) -> str:
     if math.isnan(value):
-        return _BLANK
+        return BLANK
     return f"{value:.{digits}f}{'†' if is_self else ''}"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---", *("---:" for _ in heads[1:])], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _scale(table: SourceTargetTable, factor: float) -> SourceTargetTable:
     return SourceTargetTable(table.sources, table.targets, factor * table.values)
-
-
-def _distance_scores(study: StudyFolder) -> Mapping[str, SourceTargetTable]:
-    """Minus the distances of embeddings, as scores; none where there are no embeddings."""
-    embeddings = study.embeddings()
-    if not embeddings:
-        return {}
-    design = study.settings.study
-
-    def score(source: str, target: str) -> float:
-        if source not in embeddings or target not in embeddings:
-            return math.nan
-        return -distance(embeddings[source][0], embeddings[target][0])
-
-    return {
-        "task2vec": SourceTargetTable.of_function(design.names, design.targets, score),
-    }
 
 
 def _ranking_lines(judgement: Judgement) -> Iterator[str]:
@@ -122,71 +103,68 @@ def _ranking_lines(judgement: Judgement) -> Iterator[str]:
     rows = []
     for row in judgement.rows:
         cells = [
-            _BLANK if math.isnan(row.means[name].mean) else str(row.means[name])
+            BLANK if math.isnan(row.means[name].mean) else mean_text(row.means[name])
             for name in measures
         ]
-        p = _BLANK if math.isnan(row.permutation_p) else f"{row.permutation_p:.3g}"
+        p = BLANK if math.isnan(row.permutation_p) else f"{row.permutation_p:.3g}"
         low, high = row.without_one_source
-        span = _BLANK if math.isnan(low) else f"{low:.2f} to {high:.2f}"
+        span = BLANK if math.isnan(low) else f"{low:.2f} to {high:.2f}"
         name = markdown_text(row.name) + (" (rule)" if row.is_rule else "")
         rows.append([name, *cells, p, span])
     heads = ["score", *measures, "p of shuffles", "weighted tau without one source"]
-    yield _table(heads, rows)
+    yield markdown_table(heads, rows)
     yield ""
-    yield from (f"- {markdown_text(warning)}." for warning in judgement.warnings)
+    said = no_inference_text(len(judgement.rows[0].targets))
+    # It stands above.
+    warnings = [warning for warning in judgement.warnings if warning != said]
+    yield from (f"- {markdown_text(warning)}." for warning in warnings)
 
 
-def _correlation_lines(
-    study: StudyFolder, results: StudyResults, tables: Mapping[str, SourceTargetTable]
-) -> Iterator[str]:
-    gains = results.matrix()
-    if SCRATCH in results.sources:
-        gains = results.transferability(SCRATCH).restrict(
-            [source for source in results.sources if source != SCRATCH]
-        )
-    for name, table in tables.items():
-        for correlation in correlations(gains, table):
-            yield f"- {markdown_text(name)}: {correlation}"
+def _size_lines(study: StudyFolder) -> Iterator[str]:
+    design = study.settings.study
+    weights, unused = design.weights, design.unused_sources
+    done = {pair.source for pair, record in study.pairs() if record is not None}
+    sizes = {
+        name: size
+        for name, size in study.source_sizes().items()
+        if name not in weights and name not in unused
+    }
+    known = [f"{markdown_text(name)} {size:,}" for name, size in sizes.items() if name in done]
+    counts = f"- Images of the sources, for the rule largest: {', '.join(known) or 'not known'}."
+    if unknown := [markdown_text(name) for name in sizes if name not in done]:
+        counts += f" Not done: {', '.join(unknown)}."
+    if weights:
+        counts += " Files of weights count as larger."
+    yield counts
 
 
-def _distance_lines(study: StudyFolder) -> Iterator[str]:
-    embeddings = study.embeddings()
-    if not embeddings:
-        return
-    yield "\n## Distances of tasks (Task2Vec, cosine)\n"
-    names = list(embeddings)
-    table = SourceTargetTable.of_function(
-        names, names, lambda one, other: distance(embeddings[one][0], embeddings[other][0])
-    )
-    yield _markdown(table, 3)
-    floors = ", ".join(
-        f"{markdown_text(name)} {floor:.3f}" for name, (_, floor) in embeddings.items()
-    )
-    yield f"\nThe noise floor (two disjoint draws of one dataset): {floors}."
+def _correlation_lines(analysis: StudyAnalysis) -> Iterator[str]:
+    known = [pair for pair in analysis.correlations if not pair[1].reason]
+    for name, correlation in known:
+        kind = "distance " if name in analysis.contents.distances else ""
+        small = " (small is close)" if kind else ""
+        yield f"- {kind}{markdown_text(name)}{small}: {correlation}"
+    for text in lacking_correlation_lines(analysis.correlations):
+        yield f"- {markdown_text(text)}"
 
 
-def _protocol(study: StudyFolder) -> Iterator[str]:
-    settings = study.settings
-    design, tuning = settings.study, settings.fine_tuning
-    yield "\n## How it was made\n"
-    yield (
-        f"- {settings.backbone['name']}, all layers, on"
-        f" {count_text(design.folds, 'folds')} of each target, the same for all sources;"
-        f" {count_text(len(design.seeds), 'seeds')}."
-    )
-    for name, training in (("sources", settings.source_training), ("fine-tuning", tuning)):
-        stop = f", stopped after {training.patience} epochs" if training.patience else ""
+def _distance_lines(tasks: Mapping[str, TaskMap]) -> Iterator[str]:
+    for name, task_map in tasks.items():
+        distances = task_map.distances
+        if distances is None:
+            continue
+        yield f"\n## Distances of tasks ({markdown_text(name)}, cosine)\n"
+        table = SourceTargetTable(distances.names, distances.names, distances.values)
+        yield _markdown(table, 3)
         yield (
-            f"- {name}: {count_text(training.epochs, 'epochs')} of Adam at {training.lr:g}"
-            f" ({training.schedule}), {training.batch_size} images a step{stop}; augmentation:"
-            f" {_yes(training.augment)}; class weights: {_yes(training.class_weights)}."
+            "\nOf the images that a source learns from, and of a target's first training part. As"
+            " a score, the distance is the mean over the training parts of all folds: no test image"
+            " takes part."
         )
-    renewed = f"renewed on {design.renew} training images" if design.renew else "kept as trained"
-    yield f"- BatchNorm's statistics before scoring: {renewed}."
-
-
-def _yes(flag: bool) -> str:
-    return "yes" if flag else "no"
+        floors = ", ".join(
+            f"{markdown_text(dataset)} {floor:.3f}" for dataset, floor in task_map.floors.items()
+        )
+        yield f"\nThe noise floor (two disjoint draws of one dataset): {floors}."
 
 
 # -- CSV -------------------------------------------------------------------------------------------
@@ -196,18 +174,18 @@ def _cells_csv(study: StudyFolder) -> str:
     rows = []
     for pair, record in study.pairs():
         key = [cell_of_text(pair.source), cell_of_text(pair.target), pair.fold, pair.seed]
+        key.append(pair.fraction)
         if record is None:
             continue
         for kind in ("metrics", "scores"):
             for name, score in record[kind].items():
                 value = "" if score["value"] is None else repr(score["value"])
                 rows.append([*key, kind[:-1], name, value, score.get("reason", "")])
-    heads = ["source", "target", "fold", "seed", "kind", "name", "value", "reason"]
+    heads = ["source", "target", "fold", "seed", "fraction", "kind", "name", "value", "reason"]
     return _csv([heads, *rows])
 
 
-def _matrix_csv(results: StudyResults) -> str:
-    matrix = results.matrix()
+def _matrix_csv(matrix: SourceTargetTable) -> str:
     rows = [
         [cell_of_text(source), *("" if math.isnan(value) else repr(float(value)) for value in row)]
         for source, row in zip(matrix.sources, matrix.values, strict=True)

@@ -8,18 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from torchcross._kit.plugin_files import load_plugins
 from torchcross.backbones import Backbone
 from torchcross.data import TaskSource
 from torchcross.errors import InputError
 from torchcross.jobs import InlineEngine, JobEngine, JobFolder, UnitFailure, run_job
 from torchcross.transfer.results import StudyResults
+from torchcross.transfer.source_target import SCRATCH
+from torchcross.transfer.studies.checks import check_sources, check_study, common_channels
 from torchcross.transfer.studies.data import SourcesByName, StudyData
 from torchcross.transfer.studies.folder import StudyFolder
-from torchcross.transfer.studies.inputs import check_study, fingerprint_inputs
-from torchcross.transfer.studies.job import StudyJob
+from torchcross.transfer.studies.inputs import (
+    fingerprint_inputs,
+    plugin_inputs,
+    synthetic_datasets,
+)
+from torchcross.transfer.studies.job import SourceTrainingJob, StudyJob
+from torchcross.transfer.studies.left_out import left_out_text
+from torchcross.transfer.studies.machine import StudyMachine
 from torchcross.transfer.studies.messages import StudyMessages
 from torchcross.transfer.studies.settings import (
-    SCRATCH,
     StudyDesign,
     StudyScores,
     StudySettings,
@@ -42,25 +50,73 @@ def run_study(
     out: str | Path,
     engine: JobEngine | None = None,
     say: Callable[[str], None] | None = None,
+    machine: StudyMachine | None = None,
+    plugins: Sequence[str] = (),
 ) -> StudyOutcome:
     """Make what is missing in the folder of a study. Other processes may do the same meanwhile.
 
-    `say` hears a line for each unit that is done or has failed.
+    `say` hears a line for each unit that is done or has failed, and which pairs are left out.
+    `plugins` are Python files that processes of the engine load too, with backbones and the like.
     """
+    load_plugins(plugins)
     check_study(settings, data)
-    inputs = fingerprint_inputs(settings, data)
-    folder = StudyFolder(out, settings)
-    job = StudyJob(settings, data, str(out))
-    jobs = JobFolder(out)
+    if say is not None and (text := left_out_text(settings.study)):
+        say(text)
+    return _make(_job(settings, data, out, machine, plugins), engine, say)
+
+
+def train_sources(
+    settings: StudySettings,
+    data: StudyData,
+    out: str | Path,
+    engine: JobEngine | None = None,
+    say: Callable[[str], None] | None = None,
+    machine: StudyMachine | None = None,
+    plugins: Sequence[str] = (),
+) -> StudyOutcome:
+    """Make the networks of a study's sources that are missing, and nothing else of it."""
+    load_plugins(plugins)
+    check_sources(settings, data)
+    return _make(SourceTrainingJob(_job(settings, data, out, machine, plugins)), engine, say)
+
+
+def _job(
+    settings: StudySettings,
+    data: StudyData,
+    out: str | Path,
+    machine: StudyMachine | None,
+    plugins: Sequence[str],
+) -> StudyJob:
+    machine = machine or StudyMachine()
+    return StudyJob(settings, data, str(out), machine=machine, plugins=tuple(plugins))
+
+
+def _make(
+    job: StudyJob | SourceTrainingJob,
+    engine: JobEngine | None,
+    say: Callable[[str], None] | None,
+) -> StudyOutcome:
+    whole = job.study if isinstance(job, SourceTrainingJob) else job
+    engine = engine or InlineEngine()
+    if engine.is_here:
+        whole.machine.check_here()
+    inputs = fingerprint_inputs(whole.settings, whole.data) | plugin_inputs(whole.plugins)
+    synthetic = synthetic_datasets(whole.settings, whole.data)
+    folder = StudyFolder(whole.out, whole.settings)
+    jobs = JobFolder(whole.out)
     with jobs.enter() as presence:
         with presence.turn():
-            folder.begin(inputs)
+            is_missing = not all(map(jobs.is_done, job.units()))
+            # What "auto" is elsewhere, nobody knows here.
+            is_known = engine.is_here or whole.machine.device != "auto"
+            device = whole.machine.device_type if is_missing and is_known else ""
+            folder.begin(inputs, synthetic, device)
             if not presence.others():
                 # Versions and hardware of processes that worked here before bind nobody.
                 jobs.forget_fingerprint()
             jobs.open(job.fingerprint())
         messages = StudyMessages(job, jobs, say or (lambda line: None))
-        result = run_job(job, out, engine or InlineEngine(), notice=messages)
+        result = run_job(job, whole.out, engine, notice=messages)
         with presence.turn():
             presence.leave()
             if result.is_complete and not presence.others():
@@ -84,6 +140,7 @@ def study(
     scores: Sequence[str] = (),
     metric: str = "auroc",
     folder: str | Path | None = None,
+    device: str = "auto",
 ) -> StudyResults:
     """Fine-tune the network of every source on every target, fold by fold, and score it.
 
@@ -92,6 +149,7 @@ def study(
     scratch   whether a random start is a source too: the usual baseline
     folder    keeps every cell, and the same call goes on there after a kill; without one, the
               results are all that is left
+    device    "cpu", "cuda" and so on; "auto": a GPU where there is one
     """
     spec = backbone if isinstance(backbone, Mapping) else backbone.spec
     if spec is None:
@@ -113,13 +171,14 @@ def study(
             metric=metric,
         ),
         backbone=plain,
-        channels=_channels(both),
+        channels=common_channels(both),
         source_training=source_training or StudyTraining(),
         fine_tuning=fine_tuning or StudyTraining(),
         scores=StudyScores(names=tuple(scores)),
     )
     with tempfile.TemporaryDirectory() as place:
-        outcome = run_study(settings, SourcesByName(both), folder or place)
+        machine = StudyMachine(device=device)
+        outcome = run_study(settings, SourcesByName(both), folder or place, machine=machine)
         if outcome.stopped:
             raise KeyboardInterrupt
         for failure in outcome.failures:
@@ -129,14 +188,3 @@ def study(
 
 def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": spec["name"], **spec.get("options", {})}
-
-
-def _channels(sources: Mapping[str, TaskSource]) -> int:
-    """The channels of all images; sources that differ are refused."""
-    channels = {name: int(source.read([0]).shape[1]) for name, source in sources.items()}
-    if len(set(channels.values())) > 1:
-        raise InputError(
-            f"the sources and targets have different numbers of channels: {channels}; convert them"
-            " to one"
-        )
-    return next(iter(channels.values()))

@@ -7,10 +7,12 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Final, final
+from itertools import product
+from typing import Any, Final, final
 
-from torchcross.jobs import Unit
-from torchcross.transfer.studies.settings import SCRATCH, StudySettings
+from torchcross.jobs import Resources, Unit
+from torchcross.transfer.source_target import SCRATCH, dataset_of
+from torchcross.transfer.studies.settings import StudySettings
 
 SOURCES, CELLS, TASKS = "sources", "cells", "tasks"
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9_=+-]+")
@@ -33,28 +35,41 @@ class SourceTraining:
 @final
 @dataclass(frozen=True)
 class StudyPair:
-    """A source's network, fine-tuned on a target without one fold and scored on that fold."""
+    """A source's network, fine-tuned on a target without one fold and scored on that fold.
+
+    Of a target with splits of its own, there is fold 0 alone. `fraction` of the rest is learned.
+    """
 
     source: str
     target: str
     fold: int
     seed: int
+    fraction: float = 1.0
 
     @property
     def file(self) -> str:
-        return f"{CELLS}/{_file_name(self.source, self.target, self.fold, self.seed)}.json"
+        parts = [self.source, self.target, self.fold, self.seed]
+        if self.fraction != 1:
+            parts.append(self.fraction)
+        return f"{CELLS}/{_file_name(*parts)}.json"
 
 
 @final
 @dataclass(frozen=True)
 class TaskEmbeddingWork:
-    """The embedding of a dataset by the study's probe, and its noise floor."""
+    """The embedding of a dataset by the study's probe.
+
+    fold  of a target: its training part without this fold is embedded; None for a source, of which
+          the images that it learns from are
+    """
 
     dataset: str
+    fold: int | None = None
 
     @property
     def file(self) -> str:
-        return f"{TASKS}/{_file_name(self.dataset)}.json"
+        parts = (self.dataset,) if self.fold is None else (self.dataset, self.fold)
+        return f"{TASKS}/{_file_name(*parts)}.json"
 
 
 Work = SourceTraining | StudyPair | TaskEmbeddingWork
@@ -67,24 +82,31 @@ def works_of(settings: StudySettings) -> dict[str, Work]:
 
 def _works(settings: StudySettings) -> Iterator[Work]:
     design = settings.study
-    datasets = [source for source in design.sources if source != SCRATCH]
+    datasets = [
+        source
+        for source in design.sources
+        if source != SCRATCH and source not in design.unused_sources
+    ]
     for seed in design.seeds:
-        yield from (SourceTraining(source, seed) for source in datasets)
+        yield from (SourceTraining(source, design.source_seed_of(seed)) for source in datasets)
     if settings.scores.task2vec:
-        yield from map(TaskEmbeddingWork, dict.fromkeys((*datasets, *design.targets)))
+        yield from map(TaskEmbeddingWork, dict.fromkeys(map(dataset_of, datasets)))
+        for target in design.targets:
+            yield from (TaskEmbeddingWork(target, fold) for fold in range(design.test_parts))
     for seed in design.seeds:
         for source in design.names:
             for target in design.targets:
-                if source != target or design.self_pairs:
-                    for fold in range(design.folds):
-                        yield StudyPair(source, target, fold, seed)
+                if design.has_pair(source, target):
+                    for fold, fraction in product(range(design.test_parts), design.fractions):
+                        yield StudyPair(source, target, fold, seed, fraction)
 
 
-def unit_of(work: Work, settings: StudySettings) -> Unit:
+def unit_of(work: Work, settings: StudySettings, resources: Resources) -> Unit:
     needs: tuple[str, ...] = ()
     if isinstance(work, StudyPair) and needs_training(work.source, settings):
-        needs = (key_of(SourceTraining(work.source, work.seed)),)
-    return Unit(key_of(work), (work.file,), needs)
+        seed = settings.study.source_seed_of(work.seed)
+        needs = (key_of(SourceTraining(work.source, seed)),)
+    return Unit(key_of(work), (work.file,), needs, resources)
 
 
 def needs_training(source: str, settings: StudySettings) -> bool:
@@ -104,11 +126,17 @@ def _file_name(*parts: object) -> str:
 
 
 def identity_of(settings: StudySettings) -> str:
-    """A digest of everything that decides the numbers of a study."""
-    return hashlib.sha256(json.dumps(plain_settings(settings), sort_keys=True).encode()).hexdigest()
+    """A digest of everything that decides the numbers of a study.
+
+    Where files of weights are does not; their contents are among the inputs of the study.
+    """
+    plain = plain_settings(settings)
+    plain["study"]["weights"] = list(settings.study.weights)
+    del plain["scores"]["probe_weights"]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def plain_settings(settings: StudySettings) -> dict[str, object]:
+def plain_settings(settings: StudySettings) -> dict[str, Any]:
     """The settings as JSON writes them."""
-    plain: dict[str, object] = json.loads(json.dumps(asdict(settings)))
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(settings)))
     return plain
