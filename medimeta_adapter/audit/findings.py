@@ -34,10 +34,17 @@ class Severity(StrEnum):
 class Finding:
     """One kind of problem at one place.
 
-    code: a stable name of the kind, for programs. dataset: its id, or the name of its folder if it
-    has no id; empty if the finding is about the root. file: relative to the dataset's folder.
-    field: a key of info.yaml, a task or a column. count: how many cases there are; examples: some
-    of them as text.
+    code      a name of the kind that does not change, for programs
+    dataset   its id, or the name of its folder if it has no id; empty if it is about the root
+    file      relative to the dataset's folder
+    field     a key of info.yaml, a task or a column
+    count     how many cases there are
+    examples  some of them as text
+
+    >>> from medimeta_adapter.audit import Finding, Severity
+    >>> finding = Finding(Severity.ERROR, "subjects-across-splits", "oct", "2 subjects", count=2)
+    >>> finding.severity.rank < Severity.WARNING.rank  # worse than a warning
+    True
     """
 
     severity: Severity

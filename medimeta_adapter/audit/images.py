@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,11 +172,17 @@ def _cases_inside(
     if kind != _EQUAL:
         return
     for task, labels in dataset.labels.items():
-        if (labels[rows] != labels[rows[0]]).any():
+        if _contradict(labels[rows], dataset.info.task(task).missing_label):
             message = f"{sets} with different labels"
             yield _Case(Severity.WARNING, f"{kind}-other-label", name, message, task)
             # One task is enough to show that the labels of these images contradict each other.
             return
+
+
+def _contradict(labels: NDArray[Any], missing_label: int | None) -> bool:
+    """Whether images have several labels; an unknown one contradicts none."""
+    columns = labels.reshape(len(labels), -1).T
+    return any(len(np.unique(column[column != missing_label])) > 1 for column in columns)
 
 
 def _case_between(one: AuditedDataset, other: AuditedDataset, kind: str) -> _Case:

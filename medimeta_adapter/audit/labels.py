@@ -58,6 +58,14 @@ def _audit_task(
     where = {"file": f"{_FOLDER}/{task.name}.npy", "field": task.name}
     names = np.array(list(task.labels.values()), dtype=object)
     counts = class_counts(task, labels)
+    if task.missing_label is not None:
+        findings.note(
+            "labels-unknown",
+            dataset.name,
+            "images with an unknown label, which is never drawn as a class and counts in no score",
+            examples=np.flatnonzero(_has_unknown(task, labels)),
+            **where,
+        )
     findings.warning(
         "class-empty",
         dataset.name,
@@ -66,7 +74,8 @@ def _audit_task(
         **where,
     )
     if labels.ndim == 2:
-        always = names[counts == len(labels)]
+        unknown = (labels == task.missing_label).sum(axis=0)
+        always = names[(counts > 0) & (counts + unknown == len(labels))]
         findings.warning(
             "label-always", dataset.name, "labels that every sample has", examples=always, **where
         )
@@ -75,9 +84,15 @@ def _audit_task(
         findings.warning(
             "task-constant",
             dataset.name,
-            f"every sample is {names[np.argmax(counts)]!r}; nothing can be learned",
+            f"every known label is {names[np.argmax(counts)]!r}; nothing can be learned",
             **where,
         )
+
+
+def _has_unknown(task: TaskInfo, labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether each image has an unknown label, or an unknown answer for a label."""
+    unknown: NDArray[np.bool_] = (labels == task.missing_label).reshape(len(labels), -1).any(axis=1)
+    return unknown
 
 
 def _audit_label_pairs(

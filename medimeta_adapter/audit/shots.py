@@ -24,10 +24,10 @@ from torchcross.task import Task
 
 @dataclass(frozen=True)
 class ClassShots:
-    """One class, its samples and the most shots; -1 if it has too few samples for the queries.
+    """One class, its samples, and the most shots: -1 if it has too few samples for the queries.
 
-    For a label of a multilabel task, `samples` have the label, and `rarer` counts the rarer of its
-    two answers.
+    For a label of a multilabel task, `samples` counts those with the label, and `rarer` the rarer
+    of its two answers.
     """
 
     name: str
@@ -41,6 +41,13 @@ class TaskShots:
     """One task, and by counting, how many shots an episode with `queries` per class can have.
 
     by_subject: whether the subjects of support and query are kept apart.
+
+    >>> from medimeta_adapter.audit import ClassShots, TaskShots
+    >>> healthy = ClassShots("healthy", samples=120, rarer=120, shots=110)
+    >>> cyst = ClassShots("cyst", samples=14, rarer=14, shots=4)
+    >>> table = TaskShots("scans", "disease", "multiclass", 10, False, (healthy, cyst))
+    >>> table.shots, table.scarcest.name, table.usable(shots=5)
+    (4, 'cyst', 1)
     """
 
     dataset: str

@@ -1,4 +1,4 @@
-"""`torchcross data ...` and `torchcross weights ...`: the lists of their commands."""
+"""`torchcross data ...`, `torchcross weights ...` and `torchcross demo`: their commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torchcross.cli.group import Command, Group, run_group
 
-__all__ = ["data", "weights"]
+__all__ = ["data", "demo", "weights"]
 
 _HERE = "medimeta_adapter.commands"
 
@@ -50,5 +50,23 @@ def weights(arguments: Sequence[str]) -> int:
     """List and fetch pretrained weights of backbones.
 
     Returns the exit status of `torchcross weights ...`.
+
+    >>> from medimeta_adapter.commands import weights
+    >>> status = weights(["list"])  # doctest: +ELLIPSIS
+    name                ...
+    mobilenet_v2        ...
     """
     return run_group(_WEIGHTS, arguments, "torchcross weights")
+
+
+_DEMO = Group(
+    "A demonstration.", {"demo": Command(f"{_HERE}.demo_run", "the main job on made-up data")}
+)
+
+
+def demo(arguments: Sequence[str]) -> int:
+    """Generate data and run the main job on it: a table and a page in minutes.
+
+    Returns the exit status of `torchcross run`.
+    """
+    return run_group(_DEMO, ["demo", *arguments], "torchcross")

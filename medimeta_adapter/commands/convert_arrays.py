@@ -18,7 +18,7 @@ from medimeta_adapter.commands.convert_options import (
     run_conversion,
     task_class_names,
 )
-from medimeta_adapter.format.labels import BROKEN_HEADER
+from torchcross._kit.npy_files import BROKEN_HEADER
 from torchcross._kit.user_files import check_regular
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError

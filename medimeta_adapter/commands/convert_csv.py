@@ -56,6 +56,14 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--split", metavar="COLUMN", help="the split to write: train, val or test")
     parser.add_argument("--original-split", metavar="COLUMN", help="the column of original splits")
     parser.add_argument("--delimiter", default=",", help="one character; a tab is \\t (default: ,)")
+    parser.add_argument(
+        "--missing",
+        choices=["refuse", "drop", "keep"],
+        default="refuse",
+        help="what happens to rows without a label: an error lists their lines (refuse), they are"
+        " left out and named in left_out.csv (drop), or their images stay with an unknown label,"
+        " and unlabelled.csv names them (keep) (default: refuse)",
+    )
     dataset_arguments(parser)
     image_arguments(parser, are_files=True)
 
@@ -87,5 +95,6 @@ def run(options: argparse.Namespace) -> int:
         split=options.split,
         original_split=options.original_split,
         delimiter=options.delimiter,
+        missing=options.missing,
         options=conversion_options(options),
     )

@@ -43,6 +43,11 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--tiffs", action="store_true", help="also write one TIFF file per image")
     parser.add_argument("--overwrite", action="store_true", help="replace existing datasets")
     parser.add_argument(
+        "--packages",
+        metavar="FOLDER",
+        help="keep the packages there, for another size too (default: OUT/.packages)",
+    )
+    parser.add_argument(
         "--timeout",
         type=float,
         default=900,
@@ -69,6 +74,7 @@ def run(options: argparse.Namespace) -> int:
             overwrite=options.overwrite,
             timeout=options.timeout,
             progress=progress,
+            packages=options.packages,
         )
     for outcome in report.outcomes:
         if outcome in report.failures:

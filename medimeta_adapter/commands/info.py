@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from medimeta_adapter.commands.output import say, warnings_as_lines, write
 from medimeta_adapter.format.dataset import MedIMetaDataset
-from medimeta_adapter.format.info import DatasetInfo
+from medimeta_adapter.format.info import DatasetInfo, TaskInfo
 from medimeta_adapter.leave_out.domains import By
 from medimeta_adapter.leave_out.meta_dataset import MedIMeta
-from torchcross._kit.listing_table import listing_table
+from torchcross._kit.listing_table import keep_words_whole, listing_table
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError
+
+_NUMBERS = ("size", "images", "train", "val", "test")
+_OF_TASKS = ("task", "kind", "labels")
 
 
 def arguments(parser: Parser) -> None:
@@ -62,21 +68,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print_infos(infos: list[DatasetInfo]) -> None:
-    numbers = ("size", "images", "train", "val", "test")
-    columns = ("dataset", "domain", *numbers, "task", "kind", "labels")
-    listing = listing_table("", *columns, right=(*numbers, "labels"))
-    for info in infos:
-        splits = info.splits_num_samples
-        size = "x".join(map(str, info.input_size))
-        images = [
-            f"{count:,}"
-            for count in (info.total_num_samples, splits.train, splits.val, splits.test)
-        ]
-        start = [info.id, info.domain, size, *images]
-        for task in info.tasks:
-            row = (*start, task.name, task.task_target.value, str(task.num_labels))
-            listing.add_row(*map(escape, row))
-            start = [""] * len(start)
+    listing = _listing_of(infos)
+    if sys.stdout.isatty() and not keep_words_whole(listing, Console().width):
+        listing = _narrow_listing_of(infos)
     say(listing)
     totals = {
         "dataset": len(infos),
@@ -86,6 +80,43 @@ def _print_infos(infos: list[DatasetInfo]) -> None:
     }
     counts = [f"{count:,} {name}{'' if count == 1 else 's'}" for name, count in totals.items()]
     write(f"{', '.join(counts)}\n")
+
+
+def _listing_of(infos: list[DatasetInfo]) -> Table:
+    """A line for each task; the first of a dataset says what the dataset is."""
+    columns = ("dataset", "domain", *_NUMBERS, *_OF_TASKS)
+    listing = listing_table("", *columns, right=(*_NUMBERS, "labels"))
+    for info in infos:
+        start = [info.id, info.domain, *_numbers_of(info)]
+        for task in info.tasks:
+            listing.add_row(*map(escape, (*start, *_about_task(task))))
+            start = [""] * len(start)
+    return listing
+
+
+def _narrow_listing_of(infos: list[DatasetInfo]) -> Table:
+    """The same with the domain in a line below the dataset."""
+    columns = ("dataset", *_NUMBERS, *_OF_TASKS)
+    listing = listing_table("", *columns, right=(*_NUMBERS, "labels"), gap=1)
+    for info in infos:
+        start = [info.id, *_numbers_of(info)]
+        below = [info.domain, *("" for _ in _NUMBERS)]
+        tasks = [_about_task(task) for task in info.tasks] or [("", "", "")]
+        tasks += [("", "", "")] * (2 - len(tasks))
+        for task in tasks:
+            listing.add_row(*map(escape, (*start, *task)))
+            start, below = below, [""] * len(start)
+    return listing
+
+
+def _numbers_of(info: DatasetInfo) -> list[str]:
+    splits = info.splits_num_samples
+    counts = (info.total_num_samples, splits.train, splits.val, splits.test)
+    return ["x".join(map(str, info.input_size)), *(f"{count:,}" for count in counts)]
+
+
+def _about_task(task: TaskInfo) -> tuple[str, str, str]:
+    return task.name, task.target().kind, str(task.num_labels)
 
 
 def _dataset_infos(options: argparse.Namespace) -> list[DatasetInfo]:
@@ -114,6 +145,7 @@ def _info_as_dict(info: DatasetInfo) -> dict[str, Any]:
                 "name": task.name,
                 "task_target": task.task_target.value,
                 "labels": list(task.labels.items()),
+                "missing_label": task.missing_label,
             }
             for task in info.tasks
         ],

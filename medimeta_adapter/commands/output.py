@@ -9,7 +9,9 @@ from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
 from rich.segment import Segment, Segments
+from rich.table import Table
 
+from torchcross._kit.listing_table import keep_words_whole
 from torchcross.errors import TorchcrossWarning
 from torchcross.messages import printable
 
@@ -46,6 +48,8 @@ def say(content: RenderableType) -> None:
     """Print with colours and wrapping on a terminal, as plain long lines elsewhere."""
     if sys.stdout.isatty():
         terminal = Console(highlight=False)
+        if isinstance(content, Table):
+            keep_words_whole(content, terminal.width)
         terminal.print(Segments(map(_printable_segment, terminal.render(content))), end="")
         return
     console = Console(file=sys.stdout, width=_NO_WRAPPING, color_system=None, highlight=False)

@@ -9,7 +9,7 @@ import argparse
 
 from medimeta_adapter.commands.output import write
 from torchcross._kit.progress import ProgressBars
-from torchcross.cli.group import Parser
+from torchcross.cli.group import InterruptedCommand, Parser
 from torchcross.cli.options import names_in_all
 
 EXAMPLE = "torchcross data synth --out data/synthetic --scale tiny"
@@ -39,23 +39,47 @@ def arguments(parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from medimeta_adapter.synthetic import generate
+    from medimeta_adapter.synthetic import catalog, generate
 
-    with ProgressBars() as progress:
-        root = generate(
-            options.out,
-            scale=_scale(options.scale),
-            size=options.size,
-            seed=options.seed,
-            only=names_in_all(options.only),
-            tiffs=options.tiffs,
-            resume=options.resume,
-            overwrite=options.overwrite,
-            workers=options.workers,
-            progress=progress,
-        )
+    names = names_in_all(options.only)
+    done: dict[str, bool] = {}
+    try:
+        with ProgressBars() as bars:
+
+            def progress(dataset: str, images: int, of: int) -> None:
+                # All images are done only when the dataset has its name.
+                done[dataset] = images == of
+                bars(dataset, images, of)
+
+            root = generate(
+                options.out,
+                scale=_scale(options.scale),
+                size=options.size,
+                seed=options.seed,
+                only=names,
+                tiffs=options.tiffs,
+                resume=options.resume,
+                overwrite=options.overwrite,
+                workers=options.workers,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        count = len(catalog.datasets) if names is None else len(set(names))
+        raise InterruptedCommand(_what_stays(options, done, count)) from None
     write(f"{root}: synthetic images; none of them is real\n")
     return 0
+
+
+def _what_stays(options: argparse.Namespace, done: dict[str, bool], count: int) -> str:
+    """After Ctrl-C: what is there, and how to go on."""
+    stays = f"{sum(done.values())} of {count} datasets are complete and stay in {options.out}"
+    begun = [name for name, is_complete in done.items() if not is_complete]
+    if options.resume:
+        images = f", and so do the images of {begun[-1]} that are written" if begun else ""
+        return f"{stays}{images}; run the same command again to go on"
+    if options.overwrite:
+        return f"{stays}; run the same command again to generate all of them again"
+    return f"{stays}; run the same command with --resume to go on"
 
 
 def _scale(text: str) -> str | float:

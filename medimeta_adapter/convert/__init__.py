@@ -11,6 +11,7 @@ from medimeta_adapter.convert.from_medmnist import medmnist
 from medimeta_adapter.convert.left_out import LeftOut, LeftOutReason
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.table import CsvTask
+from medimeta_adapter.convert.unlabelled_images import Unlabelled
 from torchcross._kit.progress import ProgressBar, ProgressBars
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Progress",
     "ProgressBar",
     "ProgressBars",
+    "Unlabelled",
     "arrays",
     "csv_images",
     "dataset",

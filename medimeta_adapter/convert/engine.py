@@ -19,6 +19,12 @@ from medimeta_adapter.convert.resumed import check_resumed
 from medimeta_adapter.convert.row_filters import drop_duplicates, drop_unreadable, limit_per_class
 from medimeta_adapter.convert.rows import Row, Rows
 from medimeta_adapter.convert.splits import Splits, assign_splits
+from medimeta_adapter.convert.unlabelled_images import (
+    UNLABELLED_FILE,
+    unlabelled_counts,
+    unlabelled_images,
+    unlabelled_table,
+)
 from medimeta_adapter.convert.unreadable_images import SKIP_ADVICE, unreadable_images_error
 from medimeta_adapter.writing.draft import DatasetDraft
 from medimeta_adapter.writing.partial import check_free
@@ -65,7 +71,7 @@ def build(
         resume=options.resume,
         overwrite=options.overwrite,
         license_text=about.license_text,
-        further_files={LEFT_OUT_FILE: left_out_table(rows.left_out)} if rows.left_out else {},
+        further_files=_further_files(rows),
         further_info={"conversion": _conversion(rows, decoder, splits)},
         made_from=decisive_options(options, rows, decoder),
         restart_advice=restart_advice,
@@ -84,7 +90,19 @@ def build(
         writer.assign_splits(splits.final)
     bar.finish()
     shared = splits.shared_subjects
-    return Converted(folder, source_rows, len(rows), shared, rows.left_out, rows.notes)
+    return Converted(
+        *(folder, source_rows, len(rows), shared),
+        left_out=rows.left_out,
+        notes=rows.notes,
+        unlabelled=unlabelled_images(rows),
+    )
+
+
+def _further_files(rows: Rows) -> dict[str, str]:
+    files = {LEFT_OUT_FILE: left_out_table(rows.left_out)} if rows.left_out else {}
+    if unlabelled := unlabelled_images(rows):
+        files[UNLABELLED_FILE] = unlabelled_table(unlabelled)
+    return files
 
 
 def _number_of_passes(options: Options) -> int:
@@ -116,7 +134,7 @@ def _warned_of_blank_images(decoder: Decoder, rows: Rows, options: Options) -> I
                 if name != options.background
             )
             warnings.warn(
-                f"{len(names)} of {len(rows)} images of {rows.kind} become one colour, because"
+                f"{len(names)} of {len(rows)} images of {rows.origin} become one colour, because"
                 f" their transparent parts are laid over {options.background}:"
                 f" {list_some(names)}; give {others}",
                 TorchcrossWarning,
@@ -206,6 +224,8 @@ def _conversion(rows: Rows, decoder: Decoder, splits: Splits) -> dict[str, Any]:
     }
     if counts := row_counts(rows.left_out):
         record["left_out"] = counts
+    if unlabelled := unlabelled_counts(unlabelled_images(rows)):
+        record["unlabelled"] = unlabelled
     return record
 
 

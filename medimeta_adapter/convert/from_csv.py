@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,26 @@ from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.resumed import file_stamps
 from medimeta_adapter.convert.rows import Encoded, Rows, Texts, lazy_file_reader
 from medimeta_adapter.convert.splits import merged_split_words, refuse_new_splits, split_names
-from medimeta_adapter.convert.table import CsvTask, Table, multilabel_values, read_table
+from medimeta_adapter.convert.table import (
+    CsvTask,
+    Table,
+    multilabel_values,
+    read_table,
+    says_nothing,
+)
 from medimeta_adapter.convert.tasks import LabelNames, encode_task, kind_of, label_names
+from medimeta_adapter.convert.unlabelled_rows import (
+    MISSING_LABELS,
+    MissingLabels,
+    notes_on_empty_cells,
+    usable_rows,
+)
 from medimeta_adapter.format.info import TaskInfo
-from torchcross.errors import InputError, LabelError
+from torchcross._kit.argument_checks import check_choice
+from torchcross._kit.missing_labels import MISSING
+from torchcross.errors import InputError
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(\.0*)?")
-_NO_LABEL = frozenset({"", "nan"})
 
 
 def csv_images(
@@ -38,6 +52,7 @@ def csv_images(
     split: str | None = None,
     original_split: str | None = None,
     delimiter: str = ",",
+    missing: MissingLabels = "refuse",
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Converted:
@@ -49,10 +64,14 @@ def csv_images(
     split            the column of the splits to write: train, val, test
     original_split   the column of original splits; `Options.splits` says whether they stay
     delimiter        the character between cells; a tab may be written \t
+    missing          what happens to rows without a label: an error lists their lines ("refuse"),
+                     they are left out and named ("drop"), or their images stay, with a label that
+                     the dataset declares unknown ("keep")
     """
     options = options or Options()
     check_target(out, about, options)
-    cells = read_table(Path(table), delimiter)
+    check_choice("missing", missing, MISSING_LABELS)
+    cells, unlabelled = usable_rows(read_table(Path(table), delimiter), tasks, path, missing)
     folder = Path(root) if root is not None else cells.path.parent
     paths = cells.column(path)
     files = [name.replace("\\", "/") for name in paths]
@@ -65,10 +84,11 @@ def csv_images(
     if split is not None:
         refuse_new_splits(options, "original_split= (--original-split)")
     encoded = [_encode(cells, task) for task in tasks]
+    notes_on_labels = notes_on_empty_cells(cells, tasks) if missing == "keep" else ()
     splits, original_splits = _splits(cells, split), _splits(cells, original_split)
-    split_columns = [column for column in (split, original_split) if column is not None]
     rows = Rows(
         kind=f"table {cells.path.name}",
+        path=cells.path,
         tasks=tuple(info for info, _ in encoded),
         labels={info.name: values for info, values in encoded},
         read=lazy_file_reader(folder, files),
@@ -79,11 +99,8 @@ def csv_images(
         original_splits=original_splits,
         stamps=file_stamps(folder, files),
         are_files=True,
-        notes=tuple(
-            note
-            for column in split_columns
-            for note in merged_split_words(np.array(cells.column(column)), f"column {column!r}")
-        ),
+        left_out=unlabelled,
+        notes=(*_notes_on_splits(cells, (split, original_split)), *notes_on_labels),
     )
     return build(rows, out, about, options, progress)
 
@@ -99,27 +116,47 @@ def _check_below(table: Table, root: Path, paths: list[str], files: list[str]) -
             )
 
 
+def _notes_on_splits(table: Table, columns: Sequence[str | None]) -> tuple[str, ...]:
+    return tuple(
+        note
+        for column in columns
+        if column is not None
+        for note in merged_split_words(np.array(table.column(column)), f"column {column!r}")
+    )
+
+
 def _encode(table: Table, task: CsvTask) -> tuple[TaskInfo, NDArray[np.int64]]:
     columns = [task.columns] if isinstance(task.columns, str) else list(task.columns)
     cells = [table.column(name) for name in columns]
     if kind_of(task.target).columns:
         values, names = multilabel_values(table, task, columns, cells)
-        return encode_task(task.name, task.target, values, names)
+        info, values = encode_task(task.name, task.target, values, names)
+        return _with_unknown_labels(info, values, values == MISSING)
     if len(cells) != 1:
         raise InputError(f"a {task.target} task has one column; {task.name!r} got {columns}")
-    for row, cell in enumerate(cells[0]):
-        if cell.strip().lower() in _NO_LABEL:
-            raise LabelError(
-                f"{table.line(row)}: {cell!r} in {columns[0]!r} is no label; the format has no"
-                " unlabelled images"
-            )
-    return encode_task(
+    unknown = np.array([says_nothing(cell) for cell in cells[0]])
+    known_rows = np.flatnonzero(~unknown).tolist()
+    info, known_values = encode_task(
         task.name,
         task.target,
-        _numbers_or_names(cells[0], task.labels),
+        _numbers_or_names([cells[0][row] for row in known_rows], task.labels),
         task.labels,
-        lambda row: f"{table.line(row)}: the label",
+        lambda place: f"{table.line(known_rows[place])}: the label",
     )
+    values = np.zeros(len(unknown), np.int64)
+    values[known_rows] = known_values
+    return _with_unknown_labels(info, values, unknown)
+
+
+def _with_unknown_labels(
+    info: TaskInfo, values: NDArray[np.int64], unknown: NDArray[np.bool_]
+) -> tuple[TaskInfo, NDArray[np.int64]]:
+    """Declare a value for the unknown labels, if there are any: -1, or one below all labels."""
+    if not unknown.any():
+        return info, values
+    missing_label = min(MISSING, min(info.labels) - 1)
+    values = np.where(unknown, missing_label, values)
+    return replace(info, missing_label=missing_label), values
 
 
 def _numbers_or_names(cells: list[str], labels: LabelNames) -> NDArray[np.int64] | Texts:

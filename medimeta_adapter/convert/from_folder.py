@@ -70,6 +70,7 @@ def image_folder(
     info, values = encode_task(task, target, np.array(classes), labels, fractions_are_names=True)
     rows = Rows(
         kind=f"image folder {root.name}",
+        path=root,
         tasks=(info,),
         labels={task: values},
         read=lazy_file_reader(root, names),

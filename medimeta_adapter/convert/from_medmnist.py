@@ -63,6 +63,7 @@ def medmnist(
     parts = Parts(dict(zip(_SPLITS, images, strict=True)))
     rows = Rows(
         kind=path.name,
+        path=path,
         tasks=(info,),
         labels={task: encoded},
         # `_volumes` has refused slices of images that are no volumes.

@@ -21,18 +21,30 @@ class LeftOutReason(StrEnum):
     UNREADABLE = "unreadable"
     DUPLICATE = "duplicate"
     CONTRADICTORY = "contradictory labels"
+    UNLABELLED = "without a label"
     OTHER_FILE = "no image by its ending"
     HIDDEN = "hidden"
     EMPTY_FOLDER = "folder without images"
 
 
-ROW_REASONS = (LeftOutReason.UNREADABLE, LeftOutReason.DUPLICATE, LeftOutReason.CONTRADICTORY)
+ROW_REASONS = (
+    LeftOutReason.UNREADABLE,
+    LeftOutReason.DUPLICATE,
+    LeftOutReason.CONTRADICTORY,
+    LeftOutReason.UNLABELLED,
+)
 """Reasons for which a row is left out; the others are those of files and folders."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A row, file or folder that is not in the dataset. `detail` says more, or is empty."""
+    """A row, file or folder that is not in the dataset. `detail` says more, or is empty.
+
+    >>> from medimeta_adapter.convert import LeftOut, LeftOutReason
+    >>> entry = LeftOut("scan_7.png", LeftOutReason.DUPLICATE, "same as scan_3.png")
+    >>> print(f"{entry.reason}: {entry}")
+    duplicate: scan_7.png (same as scan_3.png)
+    """
 
     name: str
     reason: LeftOutReason

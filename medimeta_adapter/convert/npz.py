@@ -15,8 +15,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter.format.labels import BROKEN_HEADER
 from torchcross._kit.arrays import Indices
+from torchcross._kit.npy_files import BROKEN_HEADER
 from torchcross._kit.user_files import check_regular
 from torchcross.errors import DatasetFileError
 

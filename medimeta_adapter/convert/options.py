@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from medimeta_adapter.convert.left_out import LEFT_OUT_FILE, LeftOut, LeftOutReason, names_left_out
+from medimeta_adapter.convert.unlabelled_images import (
+    UNLABELLED_FILE,
+    Unlabelled,
+    unlabelled_counts,
+)
 from medimeta_adapter.preprocess import PreprocessingStep, Recipe
 from torchcross._kit.argument_checks import check_choice, checked_int
 from torchcross._kit.backgrounds import BACKGROUNDS, DEFAULT_BACKGROUND, Background
@@ -134,6 +139,7 @@ class Converted:
     left_out         rows, files and folders of the source that are not in the dataset, without
                      those beyond `Options.limit`; left_out.csv in the dataset lists them too
     notes            further sentences about the source
+    unlabelled       images of the dataset whose label is unknown; unlabelled.csv lists them too
     """
 
     folder: Path
@@ -142,6 +148,7 @@ class Converted:
     shared_subjects: int = 0
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    unlabelled: tuple[Unlabelled, ...] = ()
 
     @property
     def duplicates(self) -> int:
@@ -171,11 +178,14 @@ class Converted:
             "unreadable left out": self.unreadable,
             "duplicates left out": self.duplicates,
             "with contradictory labels left out": self.contradictory,
+            "without a label left out": self._count(LeftOutReason.UNLABELLED),
             "subjects are in several splits": self.shared_subjects,
             "other files passed over": self.passed_over,
             "hidden files or folders passed over": self._count(LeftOutReason.HIDDEN),
             "folders without images": self._count(LeftOutReason.EMPTY_FOLDER),
         }
+        for task, count in unlabelled_counts(self.unlabelled).items():
+            counts[f"with an unknown label of {task!r} stay"] = count
         text = "".join(f", {count} {note}" for note, count in counts.items() if count)
         return f"{self.folder}: {self.written} of {self.given} rows{text}"
 
@@ -185,15 +195,19 @@ class Converted:
         for reason in LeftOutReason:
             entries = [entry for entry in self.left_out if entry.reason is reason]
             most = _MOST_UNREADABLE if reason is LeftOutReason.UNREADABLE else _MOST_NAMED
-            if not entries:
-                continue
-            lines.append(f"{reason.value}:")
-            lines += [f"  {entry}" for entry in entries[:most]]
-            if len(entries) > most:
-                lines.append(f"  and {len(entries) - most} more")
+            if entries:
+                lines += [f"{reason.value}:", *_first_lines(entries, most)]
         if self.left_out:
             lines.append(f"{self.folder / LEFT_OUT_FILE} lists all that is left out")
+        if self.unlabelled:
+            lines += ["with an unknown label:", *_first_lines(self.unlabelled, _MOST_NAMED)]
+            lines.append(f"{self.folder / UNLABELLED_FILE} lists all images with an unknown label")
         return "\n".join(lines)
 
     def _count(self, reason: LeftOutReason) -> int:
         return len(names_left_out(self.left_out, reason))
+
+
+def _first_lines(entries: Sequence[LeftOut | Unlabelled], most: int) -> list[str]:
+    lines = [f"  {entry}" for entry in entries[:most]]
+    return lines if len(entries) <= most else [*lines, f"  and {len(entries) - most} more"]

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medimeta_adapter.convert.left_out import LeftOut, LeftOutReason
 from medimeta_adapter.convert.options import Options
 from medimeta_adapter.convert.rows import Row, Rows, evenly_spaced
+from medimeta_adapter.convert.unlabelled_images import unknown_answers
 from medimeta_adapter.convert.unreadable_images import describe_error, unreadable_images_error
+from torchcross._kit.arrays import Indices
 from torchcross._kit.threads import results_in_order
 from torchcross.errors import InputError
 
@@ -30,8 +33,8 @@ def drop_unreadable(rows: Rows, options: Options, tell: Tell) -> Rows:
         tell(place + 1, len(rows))
     if first is not None and len(left_out) == len(rows):
         raise InputError(
-            f"no row remains: none of the {len(rows)} images of {rows.kind} can be read, the first"
-            f" because of {describe_error(first)}"
+            f"no row remains: none of the {len(rows)} images of {rows.origin} can be read, the"
+            f" first because of {describe_error(first)}"
         ) from first
     return rows.take(np.delete(everything, list(left_out)), left_out.values())
 
@@ -55,14 +58,12 @@ def drop_duplicates(rows: Rows, options: Options, tell: Tell) -> Rows:
             raise unreadable_images_error(rows, place, digest, digests) from digest
         firsts[place] = first_of.setdefault(digest, place)
         tell(place + 1, len(rows))
-    differs = np.zeros(len(rows), bool)
-    for labels in rows.labels.values():
-        differs |= (labels != labels[firsts]).reshape(len(rows), -1).any(axis=1)
-    contradicted = np.isin(firsts, firsts[differs])
+    firsts = _best_known(rows, firsts)
+    contradicted = np.isin(firsts, np.flatnonzero(_with_several_labels(rows, firsts)))
     remaining = np.flatnonzero((firsts == everything) & ~contradicted)
     if not len(remaining):
         raise InputError(
-            f"no row remains: each of the {len(np.unique(firsts))} pictures in {rows.kind} has"
+            f"no row remains: each of the {len(np.unique(firsts))} pictures in {rows.origin} has"
             " several labels; correct the labels, or keep all rows with duplicates='keep'"
             " (--duplicates keep)"
         )
@@ -73,6 +74,33 @@ def drop_duplicates(rows: Rows, options: Options, tell: Tell) -> Rows:
         detail = "" if first == place else f"the content of {rows.names[first]}"
         left_out.append(LeftOut(rows.names[place], reason, detail))
     return rows.take(remaining, left_out)
+
+
+def _best_known(rows: Rows, firsts: Indices) -> Indices:
+    """Of the rows of equal content, the first of those with the fewest unknown labels."""
+    unknown = sum(unknown_answers(task, rows.labels[task.name]).sum(axis=1) for task in rows.tasks)
+    # A later row of the same content overwrites an earlier one, so the best come last.
+    order = np.lexsort((np.arange(len(rows)), unknown))[::-1]
+    best = np.empty(len(rows), np.int64)
+    best[firsts[order]] = order
+    return best[firsts]
+
+
+def _with_several_labels(rows: Rows, firsts: Indices) -> NDArray[np.bool_]:
+    """For each row, whether the rows whose first it is have labels that contradict each other.
+
+    An unknown label contradicts none.
+    """
+    several = np.zeros(len(rows), bool)
+    for task in rows.tasks:
+        labels = rows.labels[task.name].reshape(len(rows), -1)
+        unknown = unknown_answers(task, labels)
+        bounds = np.iinfo(labels.dtype)
+        highest, lowest = np.full_like(labels, bounds.min), np.full_like(labels, bounds.max)
+        np.maximum.at(highest, firsts, np.where(unknown, bounds.min, labels))
+        np.minimum.at(lowest, firsts, np.where(unknown, bounds.max, labels))
+        several |= (highest > lowest).any(axis=1)
+    return several
 
 
 def _digest_or_error(row: Row) -> bytes | Exception:
@@ -90,7 +118,7 @@ def limit_per_class(rows: Rows, options: Options) -> Rows:
     if labels.ndim == 1:
         columns = [labels == value for value in np.unique(labels)]
     else:
-        columns = [*(labels.T == 1), ~labels.any(axis=1)]
+        columns = [*(labels.T == 1), ~(labels == 1).any(axis=1)]
     selected = np.zeros(len(rows), bool)
     for column in columns:
         places = np.flatnonzero(column)

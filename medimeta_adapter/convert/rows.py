@@ -106,6 +106,7 @@ class Failed:
 class Rows:
     """All rows of a source.
 
+    kind              what the source is; the dataset records it
     labels            per task (N,) or (N, L), as the tasks' label values
     read              yields the rows at ascending places
     channels          1 if all images are known or expected to be grey, else 3
@@ -118,6 +119,7 @@ class Rows:
     are_files         whether each row is an image file, which may be unreadable
     left_out          what of the source is no row, and why
     notes             sentences about the source that its user should read
+    path              where the source is, for messages; no dataset records it
     """
 
     kind: str
@@ -134,6 +136,7 @@ class Rows:
     are_files: bool = False
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    path: Path | None = None
 
     def __post_init__(self) -> None:
         if not len(self):
@@ -161,6 +164,11 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def origin(self) -> str:
+        """What the source is and where, for messages."""
+        return self.kind if self.path is None else f"{self.kind} ({self.path})"
 
     def take(self, places: Indices, left_out: Iterable[LeftOut] = ()) -> Rows:
         """The rows at ascending places; `left_out` names the others, where a user should know."""

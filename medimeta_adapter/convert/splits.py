@@ -89,7 +89,7 @@ def assign_splits(rows: Rows, options: Options) -> Splits:
 def _check_complete(rows: Rows, splits: Texts) -> None:
     if (splits == "").any():
         raise InputError(
-            f"{int((splits == '').sum())} rows of {rows.kind} have no split, the first"
+            f"{int((splits == '').sum())} rows of {rows.origin} have no split, the first"
             f" {_first_without_split(rows, splits)!r}; give one to each row, or draw"
             " all with splits='new' (--splits new) if these are the original splits"
         )
@@ -102,7 +102,11 @@ def _complete(rows: Rows, options: Options, kept: dict[str, Indices]) -> Texts:
 
 
 def _draw(rows: Rows, options: Options, keep: dict[str, Indices] | None) -> Texts:
-    labels = rows.labels[rows.tasks[0].name]
+    task = rows.tasks[0]
+    labels = rows.labels[task.name]
+    if task.multilabel:
+        # For strata an unknown answer counts as no; for one class per image it is a class.
+        labels = (labels == 1).astype(np.int64)
     drawn = split_by_subject(
         labels, rows.subjects, fractions=options.fractions, seed=options.seed, keep=keep
     )

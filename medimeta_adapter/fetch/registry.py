@@ -11,7 +11,14 @@ from medimeta_adapter.fetch.client import Package
 
 @dataclass(frozen=True)
 class OpenDataset:
-    """One dataset: its package (None: scikit-learn has it), its licence and its description."""
+    """One dataset: its package (None: scikit-learn has it), its licence and its description.
+
+    >>> from medimeta_adapter.fetch import DATASETS
+    >>> sum(one.package.megabytes for one in DATASETS.values() if one.package)
+    334
+    >>> [one.id for one in DATASETS.values() if "NC" in one.license]  # no commercial use
+    ['open_solar_cells']
+    """
 
     id: str
     name: str
@@ -31,6 +38,12 @@ class OpenWeights:
     members     files of the package; the first is the one for `load_weights`
     sha256      of the members, one after the other
     backbone    the constructor that the weights fit
+
+    >>> from medimeta_adapter.fetch import WEIGHTS
+    >>> {one.name: one.package.megabytes for one in WEIGHTS.values()}
+    {'mobilenet_v2': 13, 'efficientnet_lite0': 17, 'resnet50_keras': 95}
+    >>> WEIGHTS["mobilenet_v2"].mean
+    (0.485, 0.456, 0.406)
     """
 
     name: str

@@ -38,23 +38,28 @@ class TaskInfo:
     """A task: `TaskInfo("disease class", "MULTICLASS_CLASSIFICATION", {0: "CNV", 1: "DME"})`.
 
     `labels` maps label value to name (multi-label: column to name); ordinal values are grades and
-    may have gaps.
+    may have gaps. `missing_label` stands in the label file for an unknown label (multi-label: an
+    unknown answer); without it every label is known.
     """
 
     name: str
     task_target: TaskTarget
     labels: Mapping[int, str]
     extra: Mapping[str, Any] = field(default_factory=FrozenMapping)
+    missing_label: int | None = None
 
     def __post_init__(self) -> None:
-        refuse_first("task", task_problems(self.name, self.task_target, self.labels))
+        refuse_first(
+            "task", task_problems(self.name, self.task_target, self.labels, self.missing_label)
+        )
         object.__setattr__(self, "task_target", TaskTarget(self.task_target))
         object.__setattr__(self, "labels", freeze(self.labels))
         object.__setattr__(self, "extra", freeze(self.extra))
 
     def target(self) -> Target:
         """Return the target, with these classes; the grades of an ordinal task are the keys."""
-        return TARGETS[self.task_target](self.labels)
+        missing = () if self.missing_label is None else self.missing_label
+        return TARGETS[self.task_target](self.labels, missing=missing)
 
     @property
     def num_labels(self) -> int:
@@ -68,7 +73,12 @@ class TaskInfo:
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """Samples per split."""
+    """Samples per split.
+
+    >>> from medimeta_adapter import SplitCounts
+    >>> SplitCounts(train=700, val=100, test=200).total
+    1000
+    """
 
     train: int = 0
     val: int = 0
@@ -133,11 +143,22 @@ _TEXTS = ("id", "name", "domain", "summary", "license", "DOI")
 _COUNTS = ("splits_num_samples", "original_splits_num_samples")
 _OVERLAPS = ("domain_overlaps", "subject_overlaps")
 _KNOWN = frozenset({*_REQUIRED, *_TEXTS, *_COUNTS, *_OVERLAPS, "original_data"})
-_TASK_KEYS = ("task_name", "task_target", "labels")
+_TASK_KEYS = ("task_name", "task_target", "labels", "missing_label")
 
 
 def read_info(path: str | Path) -> DatasetInfo:
-    """Read and check info.yaml; an error names every wrong field with its path and line."""
+    """Read and check info.yaml; an error names every wrong field with its path and line.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from medimeta_adapter import info_text, read_info
+    >>> from medimeta_adapter.synthetic import generate
+    >>> with TemporaryDirectory() as folder:
+    ...     info = read_info(Path(generate(folder, only=["oct"])) / "oct" / "info.yaml")
+    ...     print(info.domain, info_text(info).splitlines()[0])
+    ...
+    OCT id: oct
+    """
     path = Path(path)
     root = load(path)
     if not isinstance(root.value, dict):
@@ -211,11 +232,12 @@ def _tasks(root: Node, problems: list[Problem]) -> Iterator[TaskInfo]:
         labels: Any = entry["labels"].value if "labels" in entry else None
         if isinstance(labels, dict):
             labels = {key: _as_text(item) for key, item in labels.items()}
-        sentences = list(task_problems(name, target, labels))
+        missing: Any = entry["missing_label"].plain() if "missing_label" in entry else None
+        sentences = list(task_problems(name, target, labels, missing))
         problems += [(("tasks", place, *path), sentence) for path, sentence in sentences]
         if not sentences:
             extra = {key: item.plain() for key, item in entry.items() if key not in _TASK_KEYS}
-            yield TaskInfo(name, target, labels, extra)
+            yield TaskInfo(name, target, labels, extra, missing)
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -225,6 +247,12 @@ def info_text(info: DatasetInfo) -> str:
     """Return the YAML of an info.yaml.
 
     `read_info`, and the published package, read the same values back.
+
+    >>> from medimeta_adapter import DatasetInfo, TaskInfo, info_text
+    >>> task = TaskInfo("finding", "BINARY_CLASSIFICATION", {0: "benign", 1: "malignant"})
+    >>> info = DatasetInfo("scans", "Our scans", "Ultrasound", (task,), (1, 64, 64), 200)
+    >>> info_text(info).splitlines()[:3]
+    ['id: scans', 'name: Our scans', "summary: ''"]
     """
     document: dict[Any, Any] = {
         "id": info.id,
@@ -252,6 +280,8 @@ def _task_entry(task: TaskInfo) -> dict[str, Any]:
         "task_target": str(task.task_target),
         "labels": thaw(task.labels),
     }
+    if task.missing_label is not None:
+        entry["missing_label"] = task.missing_label
     return _with_extra(entry, task.extra, f"task {task.name!r}")
 
 

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import math
-import re
-import warnings
-from io import BytesIO
 from pathlib import Path
-from tokenize import TokenError
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from medimeta_adapter.format.files import regular_file_size
 from medimeta_adapter.format.info import TaskInfo
+from torchcross._kit.npy_files import read_npy_header
 from torchcross.errors import DatasetFileError
 
-_LONGEST_HEADER = 4096
 _DESCRIPTION = "an array of labels"
 _SHOWN = 5
-# What numpy's reading of a header, an expression in Python's grammar, was seen to raise on noise.
-BROKEN_HEADER = (
-    *(ValueError, TypeError, SyntaxError, RecursionError, MemoryError),
-    *(OverflowError, KeyError, EOFError, TokenError),
-)
 
 
 def read_labels(path: Path, task: TaskInfo, count: int) -> NDArray[np.int64]:
@@ -33,12 +23,14 @@ def read_labels(path: Path, task: TaskInfo, count: int) -> NDArray[np.int64]:
     size = regular_file_size(path, _DESCRIPTION)
     try:
         with path.open("rb") as file:
-            shape, is_fortran, dtype = _header(file, path)
+            shape, is_fortran, dtype = read_npy_header(file)
             _check_header(shape, dtype, task, count, path)
             _check_size(shape, dtype, size - file.tell(), path)
             flat = np.frombuffer(file.read(math.prod(shape) * dtype.itemsize), dtype=dtype)
     except OSError as error:
         raise DatasetFileError(f"{path}: {_DESCRIPTION} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise DatasetFileError(f"{path}: {error}") from None
     if len(flat) != math.prod(shape):
         raise DatasetFileError(
             f"{path}: the file ends within its {math.prod(shape)} values; it is cut off"
@@ -47,35 +39,6 @@ def read_labels(path: Path, task: TaskInfo, count: int) -> NDArray[np.int64]:
     if not task.multilabel:
         stored = stored.reshape(count)
     return _label_values(stored, task, path)
-
-
-def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, order and dtype; at most `_LONGEST_HEADER` bytes are read."""
-    start = file.read(12)
-    if start[:6] != npy.MAGIC_PREFIX:
-        raise DatasetFileError(
-            f"{path}: not an .npy file (it begins with {start[:6]!r}); write it with numpy.save"
-        )
-    version, is_long = start[6:8], start[6:7] != b"\x01"
-    begin = 12 if is_long else 10
-    length = int.from_bytes(start[8:begin], "little")
-    if version not in (b"\x01\x00", b"\x02\x00", b"\x03\x00") or length > _LONGEST_HEADER:
-        raise DatasetFileError(
-            f"{path}: an .npy header of version {version!r} and {length:,} bytes; expected"
-            f" version 1 to 3 and at most {_LONGEST_HEADER:,}"
-        )
-    file.seek(0)
-    header = BytesIO(file.read(begin + length))
-    read = npy.read_array_header_2_0 if is_long else npy.read_array_header_1_0
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            npy.read_magic(header)
-            return read(header, max_header_size=_LONGEST_HEADER)
-    except BROKEN_HEADER as error:
-        # An address in memory is another one the next time.
-        reason = re.sub(r" at 0x[0-9a-f]+", "", str(error))[:120]
-        raise DatasetFileError(f"{path}: a broken .npy header: {reason}") from None
 
 
 def _check_header(
@@ -111,14 +74,18 @@ def _label_values(stored: NDArray[Any], task: TaskInfo, path: Path) -> NDArray[n
     """Return labels as they are stored, as integers, each one of the task's."""
     if stored.dtype.kind == "f":
         unknown = ~np.isfinite(stored)
-        _refuse(unknown, stored, "no number; the format has no unknown labels", path)
+        _refuse(
+            unknown, stored, "no number; an unknown label is the missing_label of its task", path
+        )
         fractional = np.floor(stored) != stored
         too_large = np.abs(stored.astype(np.float64)) >= 2.0**31
         _refuse(fractional | too_large, stored, "no integer label", path)
     elif stored.dtype.kind == "u":
         _refuse(stored > np.iinfo(np.int32).max, stored, "too large a label", path)
     values = stored.astype(np.int64)
-    keys = np.array([0, 1] if task.multilabel else sorted(task.labels), dtype=np.int64)
+    unknown_label = [] if task.missing_label is None else [task.missing_label]
+    known_labels = [0, 1] if task.multilabel else [*task.labels]
+    keys = np.array(sorted([*known_labels, *unknown_label]), dtype=np.int64)
     nearest = keys[np.minimum(np.searchsorted(keys, values), len(keys) - 1)]
     problem = f"outside the labels of task {task.name!r}, {_label_list(keys, task)}"
     _refuse(nearest != values, stored, problem, path)
@@ -127,7 +94,7 @@ def _label_values(stored: NDArray[Any], task: TaskInfo, path: Path) -> NDArray[n
 
 def _label_list(keys: NDArray[np.int64], task: TaskInfo) -> str:
     if task.multilabel:
-        return "0 or 1"
+        return "0 or 1" if task.missing_label is None else f"0, 1 or {task.missing_label} (unknown)"
     more = ", ..." if len(keys) > 12 else ""
     return f"one of {', '.join(map(str, keys[:12]))}{more}"
 

@@ -23,7 +23,14 @@ _MOST_BYTES = 1 << 62
 
 
 class TaskTarget(StrEnum):
-    """The four kinds of task that the format knows."""
+    """The four kinds of task that the format knows, as `task_target` in info.yaml names them.
+
+    >>> from medimeta_adapter import TaskTarget
+    >>> from medimeta_adapter.synthetic import catalog
+    >>> tasks = [task for dataset in catalog.datasets.values() for task in dataset.tasks]
+    >>> sum(task.task_target is TaskTarget.ORDINAL_REGRESSION for task in tasks)
+    5
+    """
 
     BINARY_CLASSIFICATION = "BINARY_CLASSIFICATION"
     MULTICLASS_CLASSIFICATION = "MULTICLASS_CLASSIFICATION"
@@ -76,7 +83,7 @@ def _is_size(value: Any) -> bool:
     return all(_is_count(side, _LONGEST_SIDE) and side for side in value)
 
 
-def task_problems(name: Any, target: Any, labels: Any) -> Iterator[Problem]:
+def task_problems(name: Any, target: Any, labels: Any, missing: Any = None) -> Iterator[Problem]:
     if problem := name_problem(name):
         yield ("task_name",), problem
     known = [entry.value for entry in TaskTarget]
@@ -90,6 +97,23 @@ def task_problems(name: Any, target: Any, labels: Any) -> Iterator[Problem]:
             TARGETS[TaskTarget(target)](labels)
         except TargetError as error:
             yield ("labels",), str(error)
+            return
+    if missing is not None and not problems:
+        yield from _missing_problems(missing, target, labels)
+
+
+def _missing_problems(missing: Any, target: str, labels: Mapping[int, str]) -> Iterator[Problem]:
+    is_label_value = isinstance(missing, int) and not isinstance(missing, bool)
+    if not is_label_value or abs(missing) >= 1 << 31:
+        yield (
+            ("missing_label",),
+            f"{missing!r:.60} is no label value; give the integer that means unknown, such as -1",
+        )
+        return
+    try:
+        TARGETS[TaskTarget(target)](labels, missing=missing)
+    except TargetError as error:
+        yield ("missing_label",), str(error)
 
 
 def _label_problems(labels: Any) -> Iterator[Problem]:

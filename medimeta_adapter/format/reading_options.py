@@ -11,13 +11,21 @@ PixelType = Literal["uint8", "float"]
 
 
 class ReadingOptions(TypedDict, total=False):
-    """Keyword arguments such as `channels=3`; an option you leave out keeps its default.
+    """The keyword arguments of what makes a source; an option you leave out keeps its default.
 
-    `original_splits` reads original_splits/ in the place of splits/. `groups="auto"` (the default)
-    takes the column patient_id of annotations.csv as subjects where there is one; the name of a
-    column insists on it, and None reads no subjects. `channels=3` repeats grey, `channels=1` is
-    luma, None (the default) is as stored. `pixels` is "uint8" (the default) or "float", from -1 to
-    1.
+    original_splits  True: the splits are those of original_splits/; the default is splits/
+    groups           "auto" (the default): the column patient_id of annotations.csv has the
+                     subjects, where it exists. Another name: that column, which must exist. None:
+                     no subjects
+    channels         3 repeats grey, 1 is luma, None (the default) is as stored
+    pixels           "uint8" (the default), or "float": from -1 to 1
+
+    >>> from medimeta_adapter import MedIMeta, ReadingOptions
+    >>> from medimeta_adapter.synthetic import generate
+    >>> reading = ReadingOptions(channels=3, pixels="float")
+    >>> meta = MedIMeta(generate("data", only=["oct"], size=16))
+    >>> meta.source("oct", split="train", **reading).read([0, 1]).shape
+    torch.Size([2, 3, 16, 16])
     """
 
     original_splits: bool

@@ -91,6 +91,10 @@ class MedIMetaCollection:
         name: str = self.meta[dataset].info.name
         return name
 
+    def is_synthetic(self, target: str) -> bool:
+        """Whether its images are made up."""
+        return _is_synthetic(self.meta[self._dataset_and_task(target)[0]])
+
     def why(self, target: str) -> Mapping[str, str]:
         """Return what each dataset is for this target, and for what reason."""
         return why(self.meta.datasets, (self._dataset_and_task(target)[0],), self.leave_out)

@@ -28,7 +28,12 @@ from torchcross.errors import InputError
 
 @dataclass(frozen=True)
 class TaskRef:
-    """A task of a dataset, by name."""
+    """A task of a dataset, by name; as text, the name of a target in experiments.
+
+    >>> from medimeta_adapter import TaskRef
+    >>> str(TaskRef("oct", "urgent referral", domain="OCT"))
+    'oct/urgent referral'
+    """
 
     dataset: str
     task: str

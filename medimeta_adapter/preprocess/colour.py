@@ -22,7 +22,13 @@ from torchcross.errors import InputError
 @final
 @dataclass(frozen=True)
 class ExpandPalette(PreprocessingStep):
-    """Palette images as the colours they show (RGB, or RGB and alpha); all others stay."""
+    """Palette images as the colours they show (RGB, or RGB and alpha); all others stay.
+
+    >>> from PIL import Image
+    >>> from medimeta_adapter.preprocess import ExpandPalette
+    >>> ExpandPalette()(Image.new("P", (2, 2))).mode
+    'RGB'
+    """
 
     stage: ClassVar[Stage] = Stage.PALETTE
     text: ClassVar[str] = "palette to colours"
@@ -39,7 +45,13 @@ class ExpandPalette(PreprocessingStep):
 @final
 @dataclass(frozen=True)
 class DropAlpha(PreprocessingStep):
-    """The picture over a plain background: alpha * colour + (1 - alpha) * background."""
+    """The picture over a plain background: alpha * colour + (1 - alpha) * background.
+
+    >>> from PIL import Image
+    >>> from medimeta_adapter.preprocess import DropAlpha
+    >>> DropAlpha()(Image.new("RGBA", (2, 2))).getpixel((0, 0))
+    (255, 255, 255)
+    """
 
     over: Background = DEFAULT_BACKGROUND
 
@@ -89,7 +101,13 @@ class Grey(PreprocessingStep):
 @final
 @dataclass(frozen=True)
 class RGB(PreprocessingStep):
-    """Three channels: a grey picture's value in each."""
+    """Three channels: a grey picture's value in each.
+
+    >>> from PIL import Image
+    >>> from medimeta_adapter.preprocess import RGB
+    >>> RGB()(Image.new("L", (2, 2))).mode
+    'RGB'
+    """
 
     stage: ClassVar[Stage] = Stage.COLOUR
     text: ClassVar[str] = "RGB"
@@ -99,14 +117,23 @@ class RGB(PreprocessingStep):
         return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
 
 
+@final
+class UnscaledDepthError(InputError):
+    """An image of more than 8 bits, whose scaling nobody chose; `values` is its range of values."""
+
+    def __init__(self, who: str, pixels: Pixels) -> None:
+        super().__init__(
+            f"{who} got an image {array_text(pixels)}, of more than 8 bits; put ScaleByBits,"
+            " ScaleByRange, ScaleByPercentile or Window before it: depth=... (--bits or --window),"
+            " so that the scaling is a choice"
+        )
+        self.values = (pixels.min().item(), pixels.max().item())
+
+
 def _eight_bits(pixels: Pixels, who: str) -> Pixels:
     refuse_alpha(pixels, who)
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8) * np.uint8(255)
     if pixels.dtype != np.uint8:
-        raise InputError(
-            f"{who} got an image {array_text(pixels)}, of more than 8 bits; put ScaleByBits,"
-            " ScaleByRange, ScaleByPercentile or Window before it: depth=... (--bits or --window),"
-            " so that the scaling is a choice"
-        )
+        raise UnscaledDepthError(who, pixels)
     return pixels

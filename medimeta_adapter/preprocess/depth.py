@@ -16,7 +16,12 @@ from torchcross.errors import InputError
 @final
 @dataclass(frozen=True)
 class ScaleByBits(PreprocessingStep):
-    """round(255 v / (2^bits - 1)), the same for every image of a device; 8-bit images stay."""
+    """round(255 v / (2^bits - 1)), the same for every image of a device; 8-bit images stay.
+
+    >>> from medimeta_adapter.preprocess import ScaleByBits
+    >>> np.asarray(ScaleByBits(12)(np.array([[0, 4095]], dtype=np.uint16)))
+    array([[  0, 255]], dtype=uint8)
+    """
 
     bits: int = 16
 
@@ -51,7 +56,13 @@ class ScaleByBits(PreprocessingStep):
 @final
 @dataclass(frozen=True)
 class ScaleByRange(PreprocessingStep):
-    """low..high -> 0..255, clipped; without numbers each image's own least and greatest value."""
+    """low..high -> 0..255, clipped; without numbers each image's own least and greatest value.
+
+    >>> from medimeta_adapter.preprocess import ScaleByRange
+    >>> temperatures = np.array([[20.0, 36.0, 52.0]])
+    >>> np.asarray(ScaleByRange(20, 40)(temperatures))
+    array([[  0, 204, 255]], dtype=uint8)
+    """
 
     low: float | None = None
     high: float | None = None
@@ -82,7 +93,12 @@ class ScaleByRange(PreprocessingStep):
 @final
 @dataclass(frozen=True)
 class ScaleByPercentile(PreprocessingStep):
-    """Each image's own percentiles -> 0 and 255, clipped: a few extreme pixels cost no contrast."""
+    """Each image's own percentiles -> 0 and 255, clipped: a few extreme pixels cost no contrast.
+
+    >>> from medimeta_adapter.preprocess import ScaleByPercentile
+    >>> np.asarray(ScaleByPercentile(0, 100)(np.array([[0, 50, 100]], dtype=np.uint16)))
+    array([[  0, 128, 255]], dtype=uint8)
+    """
 
     low: float = 0.5
     high: float = 99.5

@@ -20,7 +20,13 @@ _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEA
 @final
 @dataclass(frozen=True)
 class Upright(PreprocessingStep):
-    """Turned and mirrored as the camera's EXIF orientation says; arrays have none and stay."""
+    """Turned and mirrored as the camera's EXIF orientation says; arrays have none and stay.
+
+    >>> from PIL import Image
+    >>> from medimeta_adapter.preprocess import Upright
+    >>> Upright()(Image.new("L", (4, 2))).size
+    (4, 2)
+    """
 
     stage: ClassVar[Stage] = Stage.ORIENTATION
     text: ClassVar[str] = "upright"
@@ -53,6 +59,11 @@ class PadSquare(PreprocessingStep):
     """Zeros on both sides, as large as the longer side.
 
     Images that would become hardly anything but margin are refused.
+
+    >>> from PIL import Image
+    >>> from medimeta_adapter.preprocess import PadSquare
+    >>> PadSquare()(Image.new("L", (4, 2))).size
+    (4, 4)
     """
 
     stage: ClassVar[Stage] = Stage.SQUARE

@@ -26,9 +26,14 @@ class Stage(IntEnum):
 
 
 class PreprocessingStep(abc.ABC):
-    """One named step; a frozen dataclass whose repr makes it again.
+    """One named step of preprocessing: a frozen dataclass whose repr makes it again.
 
-    `text` says it in words; `{step.size}` in it is the step's attribute `size`.
+    `text` says it in words, with `{step.size}` for the step's attribute `size`.
+
+    >>> from medimeta_adapter.preprocess import PreprocessingStep, ScaleByBits, Window
+    >>> depth: dict[str, PreprocessingStep] = {"CT": Window(40, 400), "X-ray": ScaleByBits(12)}
+    >>> {modality: step.describe() for modality, step in depth.items()}
+    {'CT': 'window level 40 width 400', 'X-ray': '12 bits to 8'}
     """
 
     stage: ClassVar[Stage]

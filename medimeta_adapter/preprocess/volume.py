@@ -14,7 +14,12 @@ from torchcross.errors import InputError
 
 
 def window(volume: ArrayLike, level: float, width: float) -> NDArray[np.uint8]:
-    """Map level - width/2 .. level + width/2 to 0..255, clipped; an array of any shape."""
+    """Map level - width/2 .. level + width/2 to 0..255, clipped; an array of any shape.
+
+    >>> from medimeta_adapter.preprocess import window
+    >>> window(np.array([[-1000, 40, 400]]), level=40, width=400)
+    array([[  0, 128, 255]], dtype=uint8)
+    """
     scaling = Window(level, width)
     array = np.asarray(volume)
     if array.dtype.kind not in "iuf":

@@ -29,7 +29,7 @@ from torchcross.errors import InputError, WriteError
 
 Progress = Callable[[str, int, int], None]
 
-RECIPE = 2
+RECIPE = 3
 """Increases when a change of the generator changes its bytes."""
 _SIZES = (16, 1024)
 _PIXELS_AT_ONCE = 1 << 18

@@ -31,6 +31,8 @@ _SUBJECTS = frozenset(
         *("organs_axial", "organs_coronal", "organs_sagittal"),
     }
 )
+_PAIRS = frozenset({"dr_regular"})
+"""Datasets of two images of each subject: both eyes."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,12 @@ class Scale:
     """A share of the real number of images, and the least number of each class.
 
     For a label, this is the least number of images that have it.
+
+    >>> from medimeta_adapter.synthetic import SCALES
+    >>> [name for name, scale in SCALES.items() if scale.per_class >= 5 + 10]  # shots + queries
+    ['small', 'medium']
+    >>> SCALES["medium"]
+    Scale(share=0.05, per_class=70)
     """
 
     share: float
@@ -119,11 +127,14 @@ def plan_dataset(entry: CatalogDataset, scale: Scale, seed: int) -> DatasetPlan:
         rule = FACTORS[entry.id][task.name]
         if isinstance(rule, Derived):
             ranks[task.name] = ranks_from_parent(rule, ranks[rule.parent])
+    subjects = None
+    if entry.id in _SUBJECTS | _PAIRS:
+        subjects = _subjects(entry, numbers, seed)[order]
     return DatasetPlan(
         entry,
         splits=np.repeat(np.array(SPLITS), numbers)[order],
         original_splits=np.repeat(np.array(_original_splits(entry)), numbers)[order],
-        subjects=_subjects(entry, numbers, seed)[order] if entry.id in _SUBJECTS else None,
+        subjects=subjects,
         ranks={task.name: ranks[task.name] for task in entry.tasks},
     )
 
@@ -208,7 +219,7 @@ def _original_splits(entry: CatalogDataset) -> tuple[str, ...]:
 
 
 def _subjects(entry: CatalogDataset, numbers: list[int], seed: int) -> NDArray[np.str_]:
-    """Draw one to three consecutive images per subject, with no subject in two splits.
+    """Draw one to three consecutive images per subject, or pairs, with no subject in two splits.
 
     Datasets that show the same subjects get the same ids.
     """
@@ -217,6 +228,8 @@ def _subjects(entry: CatalogDataset, numbers: list[int], seed: int) -> NDArray[n
     for part, number in enumerate(numbers):
         words = Stream(seed, "synthetic", family, "subjects").sequence(part, number)
         lengths = 1 + (words % np.uint64(_MOST_OF_A_SUBJECT)).astype(np.int64)
+        if entry.id in _PAIRS:
+            lengths[:] = 2
         codes.append(first + np.repeat(np.arange(number), lengths)[:number])
         first = int(codes[-1][-1]) + 1
     return np.array([f"{family}-{code:06d}" for code in np.concatenate(codes).tolist()])

@@ -73,6 +73,8 @@ class DatasetDraft:
                 "labels": list(task.labels.items()),
                 "extra": thaw(task.extra),
             }
+            # Drafts from before there were unknown labels do not differ by the name alone.
+            | ({} if task.missing_label is None else {"missing_label": task.missing_label})
             for task in self.tasks
         ]
         values = {name: thaw(value) for name, value in self._values().items() if name != "tasks"}

@@ -13,6 +13,7 @@ from PIL import Image
 from medimeta_adapter.format.info import TaskInfo
 from medimeta_adapter.format.splits import SPLITS
 from medimeta_adapter.writing.draft import DatasetDraft
+from torchcross._kit.missing_labels import MISSING
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError, LabelError
 from torchcross.targets import Target
@@ -169,7 +170,10 @@ def _label_values(
         raise LabelError(
             f"task {task.name!r} has {len(codes)} labels for {count} images; give one per image"
         )
-    return target.decode(codes)
+    values = target.decode(np.maximum(codes, 0))
+    if task.missing_label is not None:
+        values[codes == MISSING] = task.missing_label
+    return values
 
 
 def _refuse_first_row(
@@ -184,8 +188,8 @@ def _refuse_first_row(
             expected = f"{task.num_labels} zeros and ones, for" if task.multilabel else "one of"
             raise LabelError(
                 f"{_row(first, files, place)}, task {task.name!r}: the label is {value!r:.120};"
-                f" expected {expected} {_label_list(task)}; the format has no unknown labels, so"
-                " leave such a sample out, or declare a class for it in the task"
+                f" expected {expected} {_label_list(task)}; if it is unknown, declare"
+                " the value in the task (missing_label=-1), or leave the sample out"
             ) from None
 
 

@@ -145,8 +145,9 @@ def _words_of(task: TaskInfo) -> Callable[[Any], str]:
     """Return a function from a label to its name, or to the names of all labels that are 1."""
     labels = dict(task.labels)
     if not task.multilabel:
-        return labels.__getitem__
+        unknown = {} if task.missing_label is None else {task.missing_label: ""}
+        return (unknown | labels).__getitem__
     names = list(labels.values())
     return lambda answers: "|".join(
-        name for name, answer in zip(names, answers, strict=True) if answer
+        name for name, answer in zip(names, answers, strict=True) if answer == 1
     )

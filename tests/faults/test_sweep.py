@@ -17,10 +17,15 @@ ROOT = Path(__file__).parents[2]
 FAULTS = 1
 
 
-def test_disturbed_jobs_fail_cleanly_and_go_on_to_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "jobs", [[*JOBS][:1], pytest.param([*JOBS], marks=pytest.mark.long)], ids=["one", "all"]
+)
+def test_disturbed_jobs_fail_cleanly_and_go_on_to_the_same_bytes(
+    tmp_path: Path, jobs: list[str]
+) -> None:
     pytest.importorskip("resource")
     command = [sys.executable, "-m", "tests.faults.sweep", "--sample", str(FAULTS)]
-    command += ["--only", *JOBS]
+    command += ["--only", *jobs]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
     done = subprocess.run(
         [*command, "--processes", "2"],
@@ -32,5 +37,5 @@ def test_disturbed_jobs_fail_cleanly_and_go_on_to_the_same_bytes(tmp_path: Path)
     )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line for line in done.stdout.splitlines() if " faults, " in line]
-    assert len(lines) == len(JOBS)
+    assert len(lines) == len(jobs)
     assert all(f": {FAULTS} of " in line for line in lines)

@@ -37,6 +37,7 @@ PRINTED_BY = {
     "convert.table": ("convert csv",),
     # Its advice to skip images is for rows that are files alone.
     "convert.unreadable_images": FILES,
+    "convert.unlabelled_rows": ("convert csv",),
     "fetch": ("fetch open",),
     "fetch.published": ("fetch medimeta",),
     "fetch.weight_files": ("weights fetch",),
@@ -55,10 +56,11 @@ for name in CONVERT.commands:
 for name in FETCH.commands:
     PRINTED_BY[f"commands.fetch_{name}"] = (f"fetch {name}",)
 PRINTED_BY["commands.weights_fetch"] = ("weights fetch",)
+PRINTED_BY["commands.demo_run"] = ("demo_run",)
 
 
 def options_of(command: str) -> set[str]:
-    """The options of `torchcross data COMMAND`, or of `torchcross COMMAND` for weights."""
+    """The options of `torchcross data COMMAND`, or of `torchcross COMMAND` for weights and demo."""
     module = import_module(f"medimeta_adapter.commands.{command.replace(' ', '_')}")
     parser = Parser()
     module.arguments(parser)
@@ -66,10 +68,11 @@ def options_of(command: str) -> set[str]:
 
 
 def sentences(path: Path) -> Iterator[str]:
-    """The texts of a module with a space in them: no lone argument."""
+    """The texts of a module with a space in them: no lone argument, and no line of an example."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
-            yield node.value
+            lines = node.value.splitlines()
+            yield "\n".join(line for line in lines if not line.lstrip().startswith((">>>", "...")))
 
 
 def adapter_modules() -> Iterator[tuple[str, Path]]:

@@ -5,6 +5,7 @@ write and return.
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -159,10 +160,21 @@ def test_info(capsys, data):
     status, out, err = run(capsys, "data", "info", data)
     assert (status, err) == (0, "")
     assert out.endswith("2 datasets, 8 tasks, 2 domains, 180 images\n")
-    assert "what it is  MULTICLASS_CLASSIFICATION" in out
+    assert "what it is  multiclass" in out
     found = json.loads(run(capsys, "data", "info", data, "--json")[1])
     assert [entry["id"] for entry in found] == ["eyes", "lids"]
     assert found[0]["tasks"][3]["labels"] == [[1, "mild"], [4, "some"], [8, "much"]]
+
+
+@pytest.mark.parametrize("width", [70, 120])
+def test_info_breaks_no_word_in_a_terminal(capsys, data, monkeypatch, width):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    status, out, _ = run(capsys, "data", "info", data)
+    out = re.sub(r"\x1b\[[0-9;]*m", "", out)
+    assert status == 0
+    assert {"eyes", "lids", "multiclass", "multilabel", "images"} <= set(out.split())
+    assert max(map(len, out.splitlines())) <= width
 
 
 def test_info_of_one_datasets_folder(capsys, data):
@@ -259,7 +271,7 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(data, tmp_path, capsys,
 # -- ending ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_as_a_process(data):
     done = subprocess.run(
         [*PROGRAM, "data", "check", str(data)],
@@ -272,7 +284,7 @@ def test_as_a_process(data):
     assert "Tasks: the most shots" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_reader_that_goes_away_is_no_error(data):
     """As `torchcross data check data | head -1`, with a pipe that is closed at once."""
     reading, writing = os.pipe()
@@ -285,7 +297,7 @@ def test_a_reader_that_goes_away_is_no_error(data):
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_names_that_the_output_cannot_write(tmp_path, encoding):
     root = os.fsencode(tmp_path) + b"/\xff"

@@ -144,6 +144,28 @@ def test_rows_without_a_subject_or_a_label(tmp_path: Path) -> None:
         convert(path, CsvTask("kind", "multiclass", "kind", ["disc"]), overwrite=True)
 
 
+def test_rows_without_a_label_are_listed_or_left_out(tmp_path: Path) -> None:
+    path = table(tmp_path, ",level", lambda n: f",{'' if n in (3, 7, 9) else n % 2}.0")
+    path.write_text(path.read_text().replace(",.0", ","), encoding="utf-8")
+    task = CsvTask("level", "ordinal", "level", ["low", "high"])
+    with pytest.raises(LabelError, match=r"line 5: '' .*others: lines 9, 11.*--missing drop"):
+        convert(path, task)
+    written = convert(path, task, missing="drop")
+    assert written.numbers() == [n for n in range(20) if n not in (3, 7, 9)]
+    assert written.names("level") == {0: "low", 1: "high"}
+    table_text = (tmp_path / "out" / ABOUT.id / "left_out.csv").read_text()
+    assert "images/7.png,without a label,nothing in 'level'" in table_text
+    nothing = table(tmp_path / "empty", ",level", lambda n: ",")
+    with pytest.raises(InputError, match="no row has a label of every task"):
+        convert(nothing, CsvTask("level", "multiclass", "level"), missing="drop")
+
+
+def test_all_labels_that_are_unknown_are_listed(tmp_path: Path) -> None:
+    path = table(tmp_path, ",level", lambda n: f",{'x?' if n in (4, 6) else 'low'}")
+    with pytest.raises(LabelError, match=r"line 6: the label of 'level' is 'x\?'.*\n.*line 8"):
+        convert(path, CsvTask("level", "multiclass", "level", ["low", "high"]))
+
+
 def test_splits_that_are_given_are_final(tmp_path: Path) -> None:
     path = table(
         tmp_path,
@@ -153,7 +175,8 @@ def test_splits_that_are_given_are_final(tmp_path: Path) -> None:
     written = convert(path, split="fold")
     assert split_counts(written.splits()) == {"train": 14, "val": 0, "test": 6}
     with pytest.raises(
-        InputError, match=r"1 rows of table table.csv have no split, the first 'images/2.png'"
+        InputError,
+        match=r"1 rows of table table.csv \(.*\) have no split, the first 'images/2.png'",
     ):
         convert(path, split="part", overwrite=True)
 

@@ -260,6 +260,42 @@ def test_colours_of_sixteen_bits_are_refused(tmp_path: Path, name: str) -> None:
             )
 
 
+def test_grey_of_sixteen_bits_needs_its_bits_and_is_not_called_unreadable(tmp_path: Path) -> None:
+    flat(tmp_path / "in")
+    deep = np.linspace(0, 4000, 64).astype(np.uint16).reshape(8, 8)
+    for name in ("x", "y"):
+        Image.fromarray(deep).save(tmp_path / "in" / "disc" / f"{name}.png")
+    count = sum(1 for path in (tmp_path / "in").rglob("*.*") if path.is_file())
+
+    def message() -> str:
+        with pytest.raises(ReadError) as caught:
+            image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL)
+        return str(caught.value)
+
+    assert message().startswith(
+        f"2 of {count} images of image folder in ({tmp_path / 'in'}) have more than 8 bits, and"
+        " nobody said how to scale them; their greatest value is 4000: give depth=ScaleByBits(12)"
+        " (--bits 12), or more bits"
+    )
+    assert message().endswith(":\n  disc/x.png, disc/y.png")
+    (tmp_path / "in" / "disc" / "z.png").write_bytes(b"none")
+    first, second = message().split("\n  disc/x.png, disc/y.png\n")
+    assert first.startswith("2 of ")
+    assert second.startswith("1 of ")
+    assert "cannot be read; repair them, or leave them out with skip_unreadable=True" in second
+    assert "disc/z.png: InputError: it is not an image" in second
+
+
+def test_values_that_no_bits_hold_need_a_window(tmp_path: Path) -> None:
+    for name in ("disc", "star"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        values = np.linspace(-1000, 1000, 64).astype(np.int32).reshape(8, 8)
+        for place in range(4):
+            Image.fromarray(values).save(tmp_path / "in" / name / f"{place}.tiff")
+    with pytest.raises(ReadError, match=r"values are in -1000\.\.1000: give depth=Window\(LEVEL"):
+        image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL)
+
+
 def test_a_name_that_is_no_unicode_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,8 @@ def test_images_that_need_an_option_are_not_left_out(tmp_path: Path) -> None:
 def test_if_no_image_can_be_read_nothing_is_written(tmp_path: Path) -> None:
     root = shapes(tmp_path / "in", 2)
     damage(*root.rglob("*.png"))
-    with pytest.raises(InputError, match="none of the 4 images of image folder in can be read"):
+    said = rf"none of the 4 images of image folder in \({re.escape(str(root))}\) can be read"
+    with pytest.raises(InputError, match=said):
         convert(root, tmp_path / "out", SKIP)
     assert not (tmp_path / "out").exists()
 

@@ -242,7 +242,7 @@ def test_a_member_that_is_damaged_inside(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "shapes").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_only_a_few_images_are_in_memory(tmp_path: Path) -> None:
     held = {f"{split}_labels": np.arange(400)[:, None] % 2 for split in COUNTS}
     held |= {f"{split}_images": np.zeros((400, 224, 224, 3), np.uint8) for split in COUNTS}

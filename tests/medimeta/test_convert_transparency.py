@@ -129,6 +129,8 @@ def test_the_command_warns_in_a_line(capsys: pytest.CaptureFixture[str], tmp_pat
     status, out, err = run(capsys, "data", "convert", "imagefolder", root, *where)
     assert status == 0
     assert out.startswith(f"{tmp_path / 'out/one'}: 8 of 8 rows")
-    assert err.startswith("torchcross: warning: 8 of 8 images of image folder in become one colour")
+    assert err.startswith(
+        f"torchcross: warning: 8 of 8 images of image folder in ({root}) become one colour"
+    )
     more = [*where, "--background", "black", "--overwrite"]
     assert run(capsys, "data", "convert", "imagefolder", root, *more)[2] == ""

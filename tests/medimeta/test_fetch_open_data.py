@@ -300,6 +300,15 @@ def test_what_is_there_in_another_size_is_said(index: Index, tmp_path: Path) -> 
     assert "info.yaml" in broken.reason
 
 
+def test_another_size_needs_no_second_download(index: Index, tmp_path: Path) -> None:
+    fetch(index, tmp_path / "out", "open_solar_cells")
+    kept = tmp_path / "out" / ".packages"
+    written = made(index, tmp_path / "small", "open_solar_cells", size=8, packages=kept)
+    assert written.images.shape[1:3] == (8, 8)
+    assert len(index.shop.asked) == 1
+    assert not (tmp_path / "small" / ".packages").exists()
+
+
 def test_an_interrupted_fetch_goes_on(index: Index, tmp_path: Path) -> None:
     def stop(name: str, done: int, total: int) -> None:
         # The first half of the bar is the search for duplicates.

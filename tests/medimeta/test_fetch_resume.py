@@ -77,6 +77,7 @@ def test_a_connection_that_is_cut_goes_on(case: Case) -> None:
     assert case.waits == [1.0, 1.0]
 
 
+@pytest.mark.long
 @given(cuts=st.lists(st.integers(0, len(CONTENT)), max_size=6), etags=st.booleans())
 @max_examples(12)
 def test_any_cuts_give_the_same_bytes(

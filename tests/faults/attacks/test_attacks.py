@@ -32,7 +32,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return json.loads((folder / "outcomes.json").read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_hostile_file_is_refused(outcomes: Any, name: str) -> None:
     outcome = outcomes[name]

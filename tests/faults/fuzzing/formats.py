@@ -20,6 +20,7 @@ from medimeta_adapter import MedIMetaDataset
 from medimeta_adapter.convert import About, CsvTask, Options, csv_images, image_folder, medmnist
 from tests.algorithms.cases import TARGETS, episode_of
 from tests.faults.bit_flips import Files, restore
+from tests.faults.fuzzing import study_formats
 from tests.faults.run_flips import EXPERIMENT, FlippedRun
 from tests.medimeta.make import LABELS, MULTI, write_dataset
 from torchcross._kit import tensor_files
@@ -261,8 +262,8 @@ def _read_means(path: Path) -> Any:
 
 def _toml(folder: Path) -> Path:
     path = folder / "experiment.toml"
-    text = (Path(__file__).parents[3] / "docs" / "examples" / "demo.toml").read_text()
-    path.write_text(text, encoding="utf-8")
+    text = (Path(__file__).parents[3] / "medimeta_adapter" / "commands" / "demo.toml").read_text()
+    path.write_text(text.replace("[data]\n", '[data]\nfolder = "data"\n'), encoding="utf-8")
     return path
 
 
@@ -327,5 +328,12 @@ FORMATS: dict[str, Format] = {
     "weights of torch": Format(_weights("pth"), _read_weights, (b"ctorch\n", b"c__builtin__\n")),
     "plans": Format(_plans, _read_plans, (*_NPY, *_JSON)),
     "means": Format(_means, _read_means, (b"mean", b"target", b"1_0")),
+    **{
+        f"published {name}": Format(study_formats.table_file(name), study_formats.read_tables, mix)
+        for name, mix in study_formats.WORDS.items()
+    },
+    "study.json": Format(
+        study_formats.study_file, study_formats.read_study_file, _JSON, outer=_hashed_json
+    ),
     "TOML": Format(_toml, read_experiment, (b"[data]", b"= 1979-05-27", b"[[a]]", b"'''")),
 }

@@ -264,7 +264,7 @@ def test_a_task_that_is_constant(tmp_path, folder):
     assert kinds(report) == ["class-empty", "class-scarce", "task-constant"]
     assert (
         only_finding(report, "task-constant").message
-        == "every sample is 'yes'; nothing can be learned"
+        == "every known label is 'yes'; nothing can be learned"
     )
     assert only_finding(report, "class-empty").examples == ("no",)
 

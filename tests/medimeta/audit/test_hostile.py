@@ -43,7 +43,7 @@ def spoil(content, kind, place, noise):
     return content[:at] + noise + content[at:] if kind == "insert" else noise
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @max_examples(36)
 @given(st.lists(damages(), min_size=1, max_size=3))
 def test_any_damage_ends_in_a_report(clean, tmp_path_factory, found):

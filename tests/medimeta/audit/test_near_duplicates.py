@@ -183,7 +183,7 @@ def test_close_hashes_are_compared_by_all_their_images(order):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @max_examples(15)
 @given(st.integers(0, 2**32), st.integers(1, 6))
 def test_the_groups_do_not_depend_on_the_order_of_the_images(seed, kinds):
@@ -230,7 +230,7 @@ def test_equal_hashes_are_not_enough(correlation, groups):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_pair_within_the_distance_is_found_wherever_the_bits_are():
     draw = np.random.default_rng(5)
     sketch = np.ones((2, 255), dtype=np.int8)

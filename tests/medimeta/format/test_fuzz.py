@@ -194,7 +194,7 @@ def test_any_split(folder: Path, content: bytes) -> None:
     survives(lambda path: read_split(path, 3), folder / "a.txt", content)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @max_examples(EXAMPLES)
 @given(changed(b'filepath,a\nimages/000001.tiff,"x, y"\nimages/000000.tiff,\n', CSV_PIECES))
 def test_any_annotations(folder: Path, content: bytes) -> None:

@@ -55,7 +55,11 @@ def test_shapes_that_mean_the_same(tmp_path: Path) -> None:
         ([0, -1, 1], BINARY, "row 1: -1"),
         ([1, 2, 4], GRADES, "one of 1, 4, 10: row 1: 2"),
         ([[0, 1], [0, 2], [1, 1]], LABELS, "0 or 1: row 1, column 1: 2"),
-        ([0.0, np.nan, 1.0], BINARY, "no number; the format has no unknown labels: row 1: nan"),
+        (
+            [0.0, np.nan, 1.0],
+            BINARY,
+            "no number; an unknown label is the missing_label of its task: row 1: nan",
+        ),
         ([0.0, np.inf, 1.0], BINARY, "no number.*row 1: inf"),
         ([0.0, 0.5, 1.0], BINARY, "no integer label: row 1: 0.5"),
         ([0.0, 1e300, 1.0], BINARY, "no integer label: row 1"),

@@ -143,7 +143,7 @@ def episodes(source: Any, workers: int, context: str | None = None) -> list[torc
     return [torch.cat([episode.support.x, episode.query.x]).clone() for episode in loader]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 @pytest.mark.parametrize("storage", STORAGE)
 def test_any_number_of_workers_reads_the_same(tmp_path: Path, storage: str, context: str) -> None:

@@ -14,7 +14,7 @@ from torchcross.algorithms import MultiTask, ProtoNet, Ridge
 from torchcross.backbones import conv4, image_statistics
 from torchcross.data import Episodes, EpisodeSampler, MixedBatches, TensorSource
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 SOURCES = ("organs_axial", "organs_coronal", "organs_sagittal")
 TARGETS = ("oct", "derm", "aml")
@@ -116,6 +116,7 @@ def few_shot(backbone, targets):
     return values
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("other", ["pixels", "untrained"])
 def test_what_was_learned_in_other_domains_helps_in_an_unseen_one(other, few_shot):
     ahead = {name: few_shot["trained"][name] - found for name, found in few_shot[other].items()}
@@ -124,6 +125,7 @@ def test_what_was_learned_in_other_domains_helps_in_an_unseen_one(other, few_sho
     assert interval(np.concatenate(list(ahead.values())))[0] > 2 * MARGIN
 
 
+@pytest.mark.long
 def test_what_was_learned_is_not_how_images_look(few_shot):
     """A small stand-in for the demo, whose best learned row is compared with the statistics by
     `python -m benchmarks.medimeta.appearance --demo`.
@@ -138,6 +140,7 @@ def test_raw_pixels_are_close_to_chance_and_training_does_not_solve_all(few_shot
     assert max(found.mean() for found in few_shot["trained"].values()) < 0.97
 
 
+@pytest.mark.long
 def test_permuted_labels_are_chance(backbone, targets):
     source, found = targets["derm"], []
     for seed in range(12):

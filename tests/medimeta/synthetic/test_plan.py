@@ -5,7 +5,10 @@ import pytest
 
 from medimeta_adapter.synthetic import SCALES, catalog, difficulty
 from medimeta_adapter.synthetic.factors import FACTORS, Derived
+from medimeta_adapter.synthetic.generate import task_info
 from medimeta_adapter.synthetic.plan import plan_dataset, scale_of, split_sizes
+from torchcross import Task
+from torchcross.data import LabelSource, class_fraction, stratified_folds
 
 ALL = tuple(catalog.datasets.values())
 
@@ -45,6 +48,23 @@ def test_tasks_that_are_not_derived_are_independent():
     assert len(free) == 8
     between = np.abs(np.corrcoef(np.stack(free))[np.triu_indices(8, 1)])
     assert between.max() < 4 / np.sqrt(len(plan.splits))
+
+
+def test_both_eyes_of_a_subject_are_on_one_side_of_every_split():
+    entry = catalog.datasets["dr_regular"]
+    plan = plan_dataset(entry, scale_of(1.0), seed=0)
+    assert np.unique(plan.subjects, return_counts=True)[1].tolist() == [2] * 1000
+    task = entry.primary_task
+    target = task_info(task, 0).target()
+    eyes = LabelSource(plan.labels(task), Task("DR level", target), groups=plan.subjects)
+    sides = [
+        *(plan.splits == split for split in ("train", "val", "test")),
+        *(np.isin(np.arange(len(eyes)), fold) for fold in stratified_folds(eyes, 5)),
+        *(np.isin(np.arange(len(eyes)), class_fraction(eyes, f).indices) for f in (0.1, 0.5)),
+    ]
+    for side in sides:
+        assert side.any()
+        assert not set(plan.subjects[side]) & set(plan.subjects[~side])
 
 
 def test_difficulties_are_spread():

@@ -1,14 +1,17 @@
 """Every scale has room for the episodes that it is said to be for."""
 
+from importlib.resources import as_file
+
 import numpy as np
 import pytest
 
 import torchcross as tx
+from medimeta_adapter.commands.demo_run import SETTINGS
 from medimeta_adapter.synthetic import SCALES, catalog
 from medimeta_adapter.synthetic.generate import task_info
 from medimeta_adapter.synthetic.plan import plan_dataset
 from torchcross.data import EpisodeSampler, LabelSource
-from torchcross.experiment import PRESETS
+from torchcross.experiment import PRESETS, read_experiment
 
 FEW_QUERIES = 3
 
@@ -39,16 +42,29 @@ def test_every_label_can_be_learned_from_five_shots(entry, task):
 
 @pytest.mark.parametrize("entry", catalog.datasets.values(), ids=lambda entry: entry.id)
 def test_the_validation_split_of_every_source_of_the_demo_can_judge(entry):
-    """With the preset `quick`, which the demo has: up to five shots and five queries a class."""
-    meta = PRESETS["quick"]["meta"]
+    """Up to five shots and five queries a class."""
+    with as_file(SETTINGS) as path:
+        meta = read_experiment(path, {"data.folder": "any"}).meta
     splits, source = source_of(entry, entry.primary_task, "small")
     judge = source.subset(np.flatnonzero(splits == "val"))
     sampler = EpisodeSampler(
         [judge],
         ways=(2, None),
-        shots=tuple(meta["shots"]),
-        queries=meta["queries"],
-        min_samples=meta["min_images"],
+        shots=meta.shots,
+        queries=meta.queries,
+        min_samples=meta.min_images,
         seed=0,
     )
-    assert all(len(sampler[number].query) >= 2 * meta["queries"] for number in range(20))
+    assert all(len(sampler[number].query) >= 2 * meta.queries for number in range(20))
+
+
+@pytest.mark.parametrize("entry", catalog.datasets.values(), ids=lambda entry: entry.id)
+def test_the_preset_quick_runs_at_the_smallest_scale(entry):
+    """`data synth --scale tiny`, then `run --preset quick`: every target, and every source."""
+    evaluation, meta = PRESETS["quick"]["evaluation"], PRESETS["quick"]["meta"]
+    splits, source = source_of(entry, entry.primary_task, "tiny")
+    few = {"queries": evaluation["queries"], "min_samples": evaluation["min_images"]}
+    assert len(EpisodeSampler(source, shots=5, **few, seed=0)[0].query) >= 2 * FEW_QUERIES
+    few = {"queries": meta["queries"], "min_samples": meta["min_images"]}
+    train = source.subset(np.flatnonzero(splits == "train"))
+    EpisodeSampler([train], ways=(2, None), shots=tuple(meta["shots"]), **few, seed=0)[0]

@@ -44,7 +44,7 @@ with DatasetWriter(folder / "toy", draft()) as writer:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_full_disk_while_the_header_is_written(tmp_path: Path) -> None:
     pytest.importorskip("resource")
     command = [sys.executable, "-c", CHILD, str(tmp_path)]

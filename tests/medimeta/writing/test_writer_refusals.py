@@ -39,7 +39,7 @@ BAD_ROWS: list[tuple[dict[str, Any], type[TorchcrossError], str]] = [
         LabelError,
         r"row 3 \('x.png'\), task 'malignant': the label is 2; expected one of 0 \(no\)",
     ),
-    ({"malignant": -1}, LabelError, "no unknown labels"),
+    ({"malignant": -1}, LabelError, "missing_label=-1"),
     ({"malignant": float("nan")}, LabelError, "row 3.*task 'malignant'.*nan"),
     ({"malignant": None}, LabelError, "row 3.*task 'malignant'"),
     ({"malignant": 0.5}, LabelError, "row 3.*task 'malignant'.*0.5"),

@@ -78,7 +78,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return tree(folder)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("place", PLACES)
 def test_a_killed_build_goes_on_to_the_same_bytes(
     tmp_path: Path, whole: dict[str, bytes], place: str
@@ -95,7 +95,7 @@ def test_a_killed_build_goes_on_to_the_same_bytes(
     assert [entry.name for entry in tmp_path.iterdir()] == ["toy"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("place", "resume"), [("25", True), ("partial.PartialFolder.finish", False)]
 )
@@ -188,7 +188,7 @@ def test_only_the_same_draft_goes_on(tmp_path: Path) -> None:
         fill(writer, 2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_without_rows_is_begun_anew(tmp_path: Path) -> None:
     killed(tmp_path / "toy", "journal.Journal.append")
     with DatasetWriter(tmp_path / "toy", draft(3, domain="Elsewhere"), resume=True) as writer:
@@ -217,7 +217,7 @@ def test_stamps_and_pixels_are_told_after_a_resume(tmp_path: Path) -> None:
             writer.pixels(3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_build_begun_without_resume_is_not_resumed(tmp_path: Path) -> None:
     killed(tmp_path / "toy", "25", resume=False)
     with pytest.raises(WriteError, match="begun without resume=True; start again"):
