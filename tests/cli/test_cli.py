@@ -101,7 +101,13 @@ def test_a_backbone_by_name(capsys):
             ("certify", "--algorithm", "anil", "--engine", "mixed"),
             "ANIL takes no --engine; leave it out",
         ),
-        (("certify", "--stps", "2"), "unrecognized arguments: --stps 2"),
+        (("certify", "--stps", "2"), "unrecognized arguments: --stps 2; did you mean --steps?"),
+        (("plan", "--algoritms", "ncm"), "arguments: --algoritms; did you mean --algorithms?"),
+        (
+            ("plan", "--target=oct", "--shot", "5"),
+            "--target=oct --shot; did you mean --targets and --shots?",
+        ),
+        (("plan", "--zzz"), "unrecognized arguments: --zzz; see"),
         (("certify", "--step", "2"), "unrecognized arguments: --step 2"),
         (("certify", "--steps", "two"), "invalid int value: 'two'"),
         (("certify", "--steps", "-1"), "steps=-1; give 0 or more"),
@@ -130,6 +136,14 @@ def test_help_and_version(capsys):
     status, out, err = run(capsys)
     assert (status, out) == (2, "")
     assert "usage: torchcross" in err
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "tune"])
+def test_the_help_of_experiments_lists_what_there_is(capsys, command):
+    status, out, _ = run(capsys, command, "--help")
+    words = out.replace(",", " ").split()
+    assert status == 0
+    assert {"algorithms:", "mm-maml", "presets:", "quick", "backbones:", "conv4"} <= {*words}
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_export_writes_a_file_and_says_how_close_it_is(files, capsys):
     arguments = ("export", "fixed.safetensors", "--to", "torch-export", "--out", "p.pt2")
     status, out, err = run(capsys, *arguments)
@@ -49,7 +49,8 @@ def test_export_writes_a_file_and_says_how_close_it_is(files, capsys):
         (("fixed.safetensors", "--out", "p", "--to", "tflite"), "invalid choice: 'tflite'"),
         (("fixed.safetensors", "--out", "p", "--image-shape", "16"), "3x64x64"),
         (("fixed.safetensors", "--out", "p", "--image-shape", "3x0x16"), "3x64x64"),
-        (("fixed.safetensors", "--out", "none/p"), "cannot be written"),
+        (("fixed.safetensors", "--out", "none/p"), "there is no folder none"),
+        (("fixed.safetensors", "--out", ".", "--force"), "is a folder"),
         (
             ("fixed.safetensors", "--out", "p", "--support", "support.npy"),
             "policy 'support' fixes the statistics",

@@ -42,6 +42,16 @@ def test_a_file_for_each_dataset_and_backbone(place, tmp_path, capsys):
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
 
 
+def test_random_weights_are_warned_of(place, tmp_path, capsys):
+    names = ["--backbones", "conv4", "--targets", "bus", "--channels", "1", "--device", "cpu"]
+    more = ["--out", str(tmp_path), "--jobs", "1", "--quiet"]
+    assert main(["features", "--data", str(place / "data"), *names, *more]) == 0
+    assert "warning: conv4 has random weights" in capsys.readouterr().err
+    assert main(command(place, tmp_path / "b", "--jobs", "1", "--quiet")) == 0
+    assert "random weights" not in capsys.readouterr().err
+
+
+@pytest.mark.long
 def test_several_processes_make_the_same_files(place, tmp_path):
     alone, together = tmp_path / "alone", tmp_path / "together"
     assert main(command(place, alone, "--jobs", "1", "--quiet")) == 0

@@ -33,7 +33,7 @@ for command in (
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_commands_write_in_an_ascii_locale(tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(SETTINGS.format(folder="replaced"), encoding="utf-8")
     environment = os.environ | {

@@ -193,7 +193,7 @@ def job(tmp_path, monkeypatch):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_flags_alone_have_a_folder_of_their_own_and_go_on_there(capsys, job, tmp_path):
     def folder(*more):
         status, out, err = run(capsys, *job, *more)
@@ -260,14 +260,14 @@ def in_a_shell(folder, line, **environment):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("arguments", ["--version", "run --help", "run --settings"])
 def test_output_that_nobody_reads_is_no_error(tmp_path, arguments):
     ended = in_a_shell(tmp_path, f"torchcross {arguments} | true")
     assert (ended.returncode, ended.stderr) == (141, "")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_output_that_cannot_be_written_is_told(tmp_path):
     ended = in_a_shell(tmp_path, "torchcross run --settings > /dev/full")
     assert ended.returncode == 2
@@ -275,7 +275,7 @@ def test_output_that_cannot_be_written_is_told(tmp_path):
     assert ended.stderr.count("\n") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_terminal_without_a_character_gets_its_code(tmp_path):
     folder = made_run(tmp_path / "run")
     ended = in_a_shell(

@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from torchcross._kit.plugin_files import load_plugins
 from torchcross.cli.group import Parser
-from torchcross.cli.options import add_uncertainty
+from torchcross.cli.options import add_plugin_flag, add_uncertainty
 from torchcross.messages import printable
 
 
@@ -25,10 +26,15 @@ def arguments(parser: Parser) -> None:
         metavar="D",
         help="difference that is too small to matter, in the metric's unit (default: the runs')",
     )
+    parser.add_argument(
+        "--force", action="store_true", help="replace a page of other runs that is there"
+    )
     add_uncertainty(parser)
+    add_plugin_flag(parser)
 
 
 def run(options: argparse.Namespace) -> int:
+    load_plugins(options.plugin or ())
     from torchcross.experiment import compare_runs
 
     page = compare_runs(
@@ -37,6 +43,7 @@ def run(options: argparse.Namespace) -> int:
         metric=options.metric,
         margin=options.margin,
         uncertainty=options.uncertainty,
+        force=options.force,
     )
     sys.stdout.write(f"{printable(str(page))}\n")
     return 0

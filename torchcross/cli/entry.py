@@ -13,7 +13,14 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from torchcross._kit.lost_readers import write_line
-from torchcross.cli.group import REFUSED, Command, ForeignCommand, Group, run_group
+from torchcross.cli.group import (
+    REFUSED,
+    Command,
+    ForeignCommand,
+    Group,
+    InterruptedCommand,
+    run_group,
+)
 from torchcross.errors import TorchcrossError, TorchcrossWarning
 from torchcross.messages import printable
 
@@ -33,6 +40,7 @@ _COMMANDS = {
     ),
     "compare": Command("torchcross.cli.compare", "one page over several runs"),
     "plan": Command("torchcross.cli.plan", "what a run would have to do, and how long it takes"),
+    "predict": Command("torchcross.cli.predict", "a row of a run predicts your own images"),
     "transfer": Command("torchcross.cli.transfer", "which source helps which target: studies"),
     "status": Command("torchcross.cli.status", "how far a run is: done, running, failed, left"),
     "verify": Command("torchcross.cli.verify", "is every file of a run there, and undamaged?"),
@@ -54,8 +62,15 @@ _TERMINATED = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0 it holds, 1 it does not, 2 the arguments or what they name cannot be used, 130 interrupted,
-    141 nobody reads the output, 128 and the signal's number (as SystemExit) terminated.
+    0: it is done, and what was checked holds; 1: it does not hold; 2: the arguments, or what they
+    name, cannot be used; 130: interrupted; 141: nobody reads the output. A command that a signal
+    terminates raises SystemExit with 128 and the number of the signal.
+
+    >>> from torchcross.cli import main
+    >>> main(["weights", "list"])  # doctest: +ELLIPSIS
+    name                backbone            package ...
+    mobilenet_v2        mobilenet_v2        ...
+    0
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _open_closed_streams()
@@ -87,8 +102,10 @@ def _run_command(arguments: list[str]) -> int:
     except TorchcrossError as error:
         write_line(sys.stderr, f"torchcross: error: {error}")
         return REFUSED
-    except KeyboardInterrupt:
-        write_line(sys.stderr, f"torchcross: interrupted{advice}")
+    except KeyboardInterrupt as interrupt:
+        if isinstance(interrupt, InterruptedCommand):
+            advice = f"; {interrupt}"
+        write_line(sys.stderr, f"torchcross: interrupted{printable(advice)}")
         return _INTERRUPTED
     except SystemExit as end:
         if name := _TERMINATED.get(end.code):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchcross._kit.lost_readers import write_line
+from torchcross._kit.plugin_files import load_plugins
 from torchcross.cli.group import Parser
-from torchcross.cli.options import names_in
+from torchcross.cli.options import add_plugin_flag, names_in
 from torchcross.errors import InputError
 from torchcross.messages import printable
 
@@ -24,6 +26,7 @@ _FLAGS = {
     "shots": "shots",
     "seeds": "seeds",
     "preset": "preset",
+    "plugin": "plugins",
     "data": "data.folder",
     "format": "data.format",
     "channels": "data.channels",
@@ -36,12 +39,18 @@ _FLAGS = {
     "jobs": "engine.jobs",
 }
 """The setting of each flag."""
+_NO_NAMES = ("from_", "vectors")
+"""Backbones that are named by an address, and that of stored features."""
 _LISTS = ("targets", "algorithms", "shots", "seeds")
 _NUMBERS = ("shots", "seeds")
 
 
-def add_flags(parser: Parser) -> None:
-    """The flags for settings, which win over the TOML file."""
+def add_flags(parser: Parser, *, with_studies: bool = False) -> None:
+    """The flags for settings, which win over the TOML file.
+
+    `with_studies`: the command runs presets that are studies of sources and targets, too.
+    """
+    parser.option_names = partial(option_names, with_studies)
     parser.add_argument("--preset", metavar="NAME", help="protocol (default: medimeta-table4)")
     parser.add_argument("--data", metavar="FOLDER", help="folder of the datasets")
     parser.add_argument(
@@ -51,6 +60,7 @@ def add_flags(parser: Parser) -> None:
         "--targets", metavar="A,B", help="targets, left out and scored (default: every dataset)"
     )
     parser.add_argument("--algorithms", metavar="A,B", help="rows of the table")
+    add_plugin_flag(parser)
     parser.add_argument(
         "--shots",
         metavar="K,L",
@@ -94,7 +104,7 @@ def add_engine_flags(parser: Parser) -> None:
         "--jobs",
         type=int,
         metavar="N",
-        help="processes on this machine (default: what the cores allow at machine.threads each)",
+        help="processes on this machine (default: what the cores allow at the threads of each)",
     )
     parser.add_argument(
         "--engine",
@@ -103,14 +113,45 @@ def add_engine_flags(parser: Parser) -> None:
     )
 
 
+def preset_names(with_studies: bool) -> list[str]:
+    """What --preset takes; studies are for `torchcross run` alone."""
+    from torchcross.experiment import PRESETS
+    from torchcross.experiment.settings.study_presets import STUDY_PRESETS
+
+    return [*PRESETS, *STUDY_PRESETS] if with_studies else [*PRESETS]
+
+
+def option_names(with_studies: bool) -> dict[str, list[str]]:
+    """What --algorithms, --preset and --backbone take, for the help of a command."""
+    from torchcross.backbones.build import CONSTRUCTORS
+    from torchcross.experiment import METHODS
+
+    backbones = [name for name in CONSTRUCTORS.names() if not name.startswith(_NO_NAMES)]
+    return {
+        "algorithms": list(METHODS.names()),
+        "presets": preset_names(with_studies),
+        "backbones": [*backbones, "timm:NAME", "hf:NAME", "open_clip:NAME", "torchvision:NAME"],
+    }
+
+
 def experiment_of(options: argparse.Namespace) -> Experiment:
     """The experiment of the TOML file, if one was given, and of the flags."""
     from torchcross.experiment import experiment_from_values, read_experiment
+    from torchcross.experiment.settings.study_presets import STUDY_PRESETS
 
-    flags = _overrides(options)
+    if options.preset in STUDY_PRESETS:
+        raise InputError(
+            f"the preset {options.preset!r} is a study, which only `torchcross run` takes; here"
+            f" there are {', '.join(map(repr, preset_names(with_studies=False)))}"
+        )
+
+    flags = settings_of_flags(options) | dict(map(override_of, options.set))
     if options.config is None:
-        return experiment_from_values({}, flags)
-    return read_experiment(options.config, flags)
+        experiment = experiment_from_values({}, flags)
+    else:
+        experiment = read_experiment(options.config, flags)
+    load_plugins(experiment.plugins)
+    return experiment
 
 
 def default_folder(parent: str, experiment: Experiment, config: Path | None, end: str = "") -> Path:
@@ -129,8 +170,8 @@ def say(line: str) -> None:
     write_line(sys.stderr, printable(line))
 
 
-def _overrides(options: argparse.Namespace) -> dict[str, Any]:
-    """Settings by dotted name, from the flags that were given."""
+def settings_of_flags(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings by dotted name, from the flags that were given, without those of --set."""
     overrides: dict[str, Any] = {}
     for flag, name in _FLAGS.items():
         # Not every command has all flags.
@@ -142,8 +183,7 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
         if flag in _NUMBERS:
             value = [_number(part, flag) for part in value]
         overrides[name] = value
-    overrides |= _backbones_of(options)
-    return overrides | dict(map(override_of, options.set))
+    return overrides | _backbones_of(options)
 
 
 def override_of(pair: str) -> tuple[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from torchcross.cli.group import Parser
 from torchcross.cli.modules import module_at
+from torchcross.cli.options import check_out_file
 from torchcross.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,8 +67,7 @@ def arguments(parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.out.exists() and not options.force:
-        raise InputError(f"{options.out} is there already; give another --out, or --force")
+    check_out_file(options.out, force=options.force)
     shape = _shape(options.image_shape)
 
     from torchcross.algorithms import load_predictor
@@ -100,15 +100,16 @@ def _shape(text: str | None) -> tuple[int, int, int] | None:
 
 
 def _images_in(path: Path) -> Tensor:
-    import numpy as np
     import torch
 
+    from torchcross._kit.npy_files import read_npy
+
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        array = read_npy(path)
+    except (OSError, ValueError) as error:
         raise InputError(
             f"--support: {path} cannot be read ({error}); give a .npy file of images (N, C, H, W)"
         ) from error
-    if not isinstance(array, np.ndarray) or array.ndim != 4:
+    if array.ndim != 4:
         raise InputError(f"--support: {path} holds no array (N, C, H, W); write one with np.save")
     return torch.from_numpy(array)

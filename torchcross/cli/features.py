@@ -82,8 +82,9 @@ def arguments(parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from torchcross.cli.experiment_flags import say
     from torchcross.embedding import EmbeddingJob
-    from torchcross.experiment.rows.device import device_type, own_threads, resources_of
+    from torchcross.experiment.device import device_type, own_threads, resources_of
     from torchcross.experiment.run.engine_choice import engine_of
     from torchcross.experiment.run.feature_job import TargetEmbeddings
 
@@ -92,6 +93,12 @@ def run(options: argparse.Namespace) -> int:
     embeddings = TargetEmbeddings(experiments, options.views)
     job = EmbeddingJob(embeddings, str(options.out), device_type(machine), resources_of(machine))
     engine = engine_of(experiments[0], options.out, options.jobs)
+    for experiment in experiments:
+        if not experiment.model.has_weights:
+            say(
+                f"warning: {experiment.model.backbone.name} has random weights; give NAME=FILE, or"
+                " an address with weights such as timm:NAME"
+            )
     with own_threads(machine):
         return _make(job, embeddings, engine, quiet=options.quiet)
 

@@ -7,26 +7,59 @@ the help, EXAMPLE stands under it. The module of a group of commands has a GROUP
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint
+from textwrap import fill
 from types import ModuleType
 from typing import NoReturn
 
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 
+_WIDEST_HELP = 100
+_UNKNOWN_OPTIONS = "unrecognized arguments: "
+"""How argparse begins its sentence on them."""
 REFUSED = 2
 """The exit status where the arguments, or what they name, cannot be used."""
 
 
+class InterruptedCommand(KeyboardInterrupt):
+    """Ctrl-C in a command that says what stays and how to go on."""
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are the library's, so that all errors look the same."""
+    """A parser whose errors are the library's, so that all errors look the same.
+
+    option_names  names that its options take, by title: they stand in the help, and are asked for
+                  then alone, since they need all that is imported for the command's work
+    """
+
+    option_names: Callable[[], Mapping[str, Sequence[str]]] | None = None
+
+    def format_help(self) -> str:
+        names = {} if self.option_names is None else self.option_names()
+        lists = (f"\n{_list_of_names(title, each)}\n" for title, each in names.items())
+        return super().format_help() + "".join(lists)
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see {self.prog} --help")
+        raise InputError(f"{message}{self._nearest_options(message)}; see {self.prog} --help")
+
+    def _nearest_options(self, message: str) -> str:
+        """The options that are meant by those that are unknown."""
+        _, begins, unknown = message.partition(_UNKNOWN_OPTIONS)
+        texts = [text.partition("=")[0] for text in unknown.split()] if begins else []
+        options = [text for text in texts if text.startswith("--")]
+        meant = [
+            near
+            for option in options
+            for near in get_close_matches(option, self._option_string_actions, n=1)
+        ]
+        return f"; did you mean {' and '.join(meant)}?" if meant else ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +150,18 @@ def _example(module: ModuleType) -> str | None:
     if example is None:
         return None
     return "\n  ".join(["for example:", *example.splitlines()])
+
+
+def _list_of_names(title: str, names: Iterable[str]) -> str:
+    """A paragraph of names, of which none is broken at the end of a line."""
+    width = min(shutil.get_terminal_size().columns, _WIDEST_HELP) - 2
+    return fill(
+        f"{title}: {', '.join(names)}",
+        width,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _help(group: Group, program: str) -> str:

@@ -10,8 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from torchcross._kit.plugin_files import load_plugins
 from torchcross.cli.group import Parser
-from torchcross.cli.options import add_uncertainty, names_in
+from torchcross.cli.options import add_plugin_flag, add_uncertainty, names_in
 from torchcross.errors import InputError
 from torchcross.messages import printable
 
@@ -60,10 +61,22 @@ def arguments(parser: Parser) -> None:
         ),
     )
     parser.add_argument(
+        "--pictures",
+        choices=("leader", "all", "none"),
+        help=(
+            "of which rows of a run the images of the best, median and worst episodes are shown:"
+            " of the first of the leaderboard (default), of all (2 MB each at most), or of none;"
+            " they are read from --data, or where the experiment says that the data are"
+        ),
+    )
+    parser.add_argument(
         "--times",
         action="store_true",
         default=None,
-        help="say how long each row of a run took, on which machine (see environment.json)",
+        help=(
+            "say when a run was made, on what hardware, and how long each row took"
+            " (environment.json)"
+        ),
     )
     parser.add_argument(
         "--related",
@@ -71,11 +84,13 @@ def arguments(parser: Parser) -> None:
         metavar="A,B",
         help="targets of a table that share subjects; may be repeated",
     )
+    add_plugin_flag(parser)
 
 
 def run(options: argparse.Namespace) -> int:
+    load_plugins(options.plugin or ())
     from torchcross.experiment import write_page
-    from torchcross.experiment.page.pages import write_means_page
+    from torchcross.experiment.page.means_page import write_means_page
 
     source: Path = options.source
     if source.is_dir() or (source.suffix.lower() != ".csv" and not source.is_file()):
@@ -92,9 +107,10 @@ def run(options: argparse.Namespace) -> int:
             uncertainty=options.uncertainty,
             data=options.data,
             times=bool(options.times),
+            pictures=options.pictures or "leader",
         )
     else:
-        for name in ("uncertainty", "data", "times"):
+        for name in ("uncertainty", "data", "pictures", "times"):
             if getattr(options, name) is not None:
                 raise InputError(
                     f"--{name} is about what a run did, of which {source}, a table of means, says"

@@ -9,7 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from torchcross._kit.plugin_files import load_plugins
 from torchcross.cli.group import Parser
+from torchcross.cli.options import add_plugin_flag
 
 EXAMPLE = "torchcross verify runs/demo"
 
@@ -23,9 +25,11 @@ def arguments(parser: Parser) -> None:
         metavar="FOLDER",
         help="folder of a run, or of a search by `torchcross tune`",
     )
+    add_plugin_flag(parser)
 
 
 def run(options: argparse.Namespace) -> int:
+    load_plugins(options.plugin or ())
     from torchcross.experiment import verify_run, verify_search
     from torchcross.experiment.tuning.folder import TUNING
 
