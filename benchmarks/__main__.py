@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from benchmarks import heads, loading, sampling, training
+from benchmarks import heads, loading, sampling, training, transfer
 from benchmarks.functional import suite
 from benchmarks.medimeta import __main__ as medimeta
 from benchmarks.pipeline import __main__ as pipeline
@@ -18,7 +18,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--quick", action="store_true", help="less of everything: seconds instead of minutes"
     )
     options = parser.parse_args(arguments)
-    for benchmark in (sampling, loading, heads, suite, medimeta, training, pipeline, scale):
+    for benchmark in (
+        sampling,
+        loading,
+        heads,
+        transfer,
+        suite,
+        medimeta,
+        training,
+        pipeline,
+        scale,
+    ):
         benchmark.main(["--quick"] if options.quick else [])
 
 

@@ -1,9 +1,8 @@
-"""Embedding, and the job on stored features: `python -m benchmarks.embedding [--quick]`.
+"""Embedding: `python -m benchmarks.embedding [--quick]`.
 
 Images per second of `tx.features` into a file, beside the bare module's forward in batches of the
-same size, in turn, by the process's own time with one thread; what a process holds for more and
-more images; and the job: 6 targets, 10 numbers of shots, 100 episodes and 4 heads on stored
-features, by `torchcross run` with its page.
+same size, in turn, by the process's own time with one thread; and what a process holds for more and
+more images.
 """
 
 from __future__ import annotations
@@ -30,9 +29,6 @@ from torchcross.embedding.forward import BLOCK
 from torchcross.targets import Binary
 
 SIDE = 64
-HEADS = "ncm,simpleshot,logistic,logistic-mean"
-SHOTS = "1,2,3,5,7,10,15,20,25,30"
-TARGETS = ("oct", "bus", "derm", "aml", "cxr", "pbc")
 
 _HELD = """
 import sys
@@ -55,14 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="fewer images and rounds, a small job")
+    parser.add_argument("--quick", action="store_true", help="fewer images and rounds")
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     results = {
         "embedding": _embedding(*((3, 4) if options.quick else (5, 16))),
         "memory": _memory((1_000, 4_000) if options.quick else (1_000, 10_000, 100_000)),
-        "job": _job(quick=options.quick),
     }
     if options.json:
         save(options.json, results)
@@ -143,79 +138,6 @@ def _memory(counts: Sequence[int]) -> dict[int, int]:
         rows,
     )
     return held
-
-
-def _job(*, quick: bool) -> dict[str, float]:
-    """Seconds of `torchcross features` and of `torchcross run`, and the rows of the latter."""
-    targets = TARGETS[:2] if quick else TARGETS
-    shots = "1,5" if quick else SHOTS
-    with TemporaryDirectory() as place:
-        data = f"{place}/data"
-        _command(
-            "data",
-            "synth",
-            "--out",
-            data,
-            "--scale",
-            "small",
-            "--size",
-            "64",
-            "--only",
-            ",".join(targets),
-        )
-        weights = f"{place}/weights.pth"
-        torch.save(backbones.mobilenet_v2().state_dict(), weights)
-        begin = time.perf_counter()
-        _command(
-            "features",
-            "--data",
-            data,
-            "--backbones",
-            f"mobilenet_v2={weights}",
-            "--normalisation",
-            "imagenet",
-            "--out",
-            f"{place}/features",
-            "--quiet",
-        )
-        embedded = time.perf_counter() - begin
-        begin = time.perf_counter()
-        _command(
-            "run",
-            "--data",
-            data,
-            "--targets",
-            ",".join(targets),
-            "--algorithms",
-            HEADS,
-            "--shots",
-            shots,
-            "--episodes",
-            "10" if quick else "100",
-            "--backbone",
-            f"mobilenet_v2={weights}",
-            "--set",
-            "model.normalisation=imagenet",
-            "--set",
-            f"data.features={place}/features",
-            "--set",
-            "evaluation.min_images=0",
-            "--set",
-            "data.leave_out=dataset",
-            "--out",
-            f"{place}/run",
-            "--quiet",
-        )
-        seconds = time.perf_counter() - begin
-    rows = [["embedding", number(embedded)], ["run and page", number(seconds)]]
-    table(f"the job, seconds: {len(targets)} targets, shots {shots}, 4 heads", ["part", "s"], rows)
-    return {"embedding": embedded, "run": seconds}
-
-
-def _command(*arguments: str) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "torchcross", *arguments], check=True, capture_output=True
-    )
 
 
 if __name__ == "__main__":

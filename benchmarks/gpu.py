@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from torch import Tensor
 
 from benchmarks.contestants import inner_loops_peers
 from benchmarks.functional.workloads import Workload
+from benchmarks.gpu_study import mean_auroc
 from benchmarks.measure import number, save, table
 from torchcross import backbones
 from torchcross.functional import meta_loss
@@ -137,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n".join(page.markdown))
     # What may fail or take long comes last.
     options.out.mkdir(parents=True, exist_ok=True)
-    for part in (meta_batches, lanes, features, sharing):
+    for part in (meta_batches, lanes, features, studies, sharing):
         page.results[part.__name__] = part(clock, sizes, page)
         save(options.out / "gpu.json", page.results)
         (options.out / "gpu.md").write_text("\n".join(page.markdown) + "\n")
@@ -204,6 +205,20 @@ def features(clock: Clock, sizes: Sizes, page: Page) -> list[dict[str, Any]]:
         rows,
     )
     return found
+
+
+def studies(clock: Clock, sizes: Sizes, page: Page) -> list[dict[str, Any]]:
+    """A transfer study on the device and on the CPU."""
+    size, epochs = (16, 1) if sizes is TINY else (32, 6)
+    contestants: dict[str, Callable[[], Run]] = {
+        name: partial(_study, device, size, epochs)
+        for name, device in (("ours, on the CPU", "cpu"), ("ours, on the device", clock.device))
+    }
+    return _contest("a transfer study", contestants, clock, replace(sizes, rounds=1), page)
+
+
+def _study(device: str, size: int, epochs: int) -> Run:
+    return partial(mean_auroc, device, size=size, epochs=epochs)
 
 
 def sharing(clock: Clock, sizes: Sizes, page: Page) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 For each primary task (with `--all-tasks`, for each of the 54): AUROC over 200 five-shot episodes of
 two linear heads. One sees eight global statistics of an image (the row `image-statistics`), the
 other the numbers that the generator drew the image from. The first should be near .5, the second
-near 1. With `--demo` the configuration of `make demo` is run as well, to say how far its best
+near 1. With `--demo` the configuration of `torchcross demo` is run as well, to say how far its best
 learned row is ahead of `image-statistics`.
 """
 
@@ -14,6 +14,7 @@ import argparse
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.resources import as_file
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.measure import save, table
+from medimeta_adapter.commands.demo_run import SETTINGS
 from medimeta_adapter.synthetic import catalog, generate
 from medimeta_adapter.synthetic.catalog import CatalogTask
 from medimeta_adapter.synthetic.factors import factor_numbers
@@ -36,7 +38,6 @@ from torchcross.experiment import METHODS, read_experiment, run_experiment
 from torchcross.experiment.settings.schema import EvaluationSettings
 from torchcross.records import Records
 
-DEMO = Path(__file__).parents[2] / "docs" / "examples" / "demo.toml"
 ROW = "image-statistics"
 SHOTS, QUERIES, EPISODES, QUICK_EPISODES = 5, 10, 200, 20
 _IMAGES_AT_ONCE = 256
@@ -150,10 +151,11 @@ def measure_all(
 
 
 def measure_demo() -> dict[str, float]:
-    """Run the configuration of `make demo`, and print the rows' means over its targets."""
+    """Run the configuration of `torchcross demo`, and print the rows' means over its targets."""
     with tempfile.TemporaryDirectory() as folder:
         data = generate(Path(folder) / "data", scale="small")
-        experiment = read_experiment(DEMO, {"data.folder": str(data)})
+        with as_file(SETTINGS) as path:
+            experiment = read_experiment(path, {"data.folder": str(data)})
         records = run_experiment(experiment, Path(folder) / "run").records
     means = means_over_targets(records, max(experiment.shots))
     ahead = max(means[name] for name in means if METHODS[name].trains) - means[ROW]

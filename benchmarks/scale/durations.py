@@ -1,6 +1,6 @@
 """How long units took that were really made: `seconds.json`, and how to measure it anew.
 
-python -m benchmarks.scale.durations RUN    # of docs/examples/demo.toml, by one process
+python -m benchmarks.scale.durations RUN    # of `torchcross demo`, by one process
 
 A process that makes cells one after the other writes each file when it has made it, so a cell took
 the time between two files.
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.scale.durations", description=__doc__)
     parser.add_argument("run", type=Path, help="a folder of `torchcross run`")
     options = parser.parse_args(arguments)
-    save(FILE, {"run": "docs/examples/demo.toml", "seconds": seconds_of(options.run)})
+    save(FILE, {"run": "torchcross demo", "seconds": seconds_of(options.run)})
 
 
 if __name__ == "__main__":
