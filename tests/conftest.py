@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         count = min(QUICK_CASES, len(cases))
         for number in range(count):
             case = cases[number * len(cases) // count]
-            if not case.get_closest_marker("slow"):
+            if not (case.get_closest_marker("slow") or case.get_closest_marker("long")):
                 case.add_marker("quick")
 
 

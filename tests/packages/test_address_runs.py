@@ -21,7 +21,7 @@ from tests.packages.snapshots import (
 )
 from torchcross.errors import FetchError, InputError
 from torchcross.experiment import METHODS, run_experiment, write_page
-from torchcross.experiment.rows.methods import starting_network
+from torchcross.experiment.rows.starting_networks import starting_network
 from torchcross.experiment.run.checks import check_experiment
 from torchcross.experiment.run.identity import identity
 

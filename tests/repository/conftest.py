@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.extending.plugin_file import registries
 from tests.repository.readability import conditionals_by_statement
 from tests.repository.sources import forget_trees
+
+__all__ = ["registries", "trees_of_one_module"]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 _OPENING = re.compile(r"^ *(?:[-*] +|\d+\. +)?(?P<mark>`{3,}|~{3,})\s*(?P<info>[^`]*)$")
 _NOT_RUN = re.compile(r"^\s*<!--\s*not run:(?P<reason>.*)-->\s*$")
+_RUN_WITH = re.compile(r"^\s*<!--\s*run with:(?P<packages>.*)-->\s*$")
 _INLINE_CODE = re.compile(r"(`+).+?\1")
 _HEADING = re.compile(r"^#{1,6}\s+(?P<title>.+?)\s*#*$", re.MULTILINE)
 _LINKS = (
@@ -23,28 +24,34 @@ _LINKS = (
 
 @dataclass(frozen=True)
 class Fence:
-    """A fenced block: its language, its text, the line of its first line of text, and why it is not
-    run.
+    """A fenced block: its language, its text, the line of its first line of text, why it is not
+    run, and the packages without which it is not run.
     """
 
     language: str
     text: str
     line: int
     not_run: str | None
+    packages: tuple[str, ...] = ()
 
 
 def fences(markdown: str) -> list[Fence]:
-    """Return the fenced blocks; `<!-- not run: reason -->` on the line before one marks it."""
+    """Return the fenced blocks.
+
+    The line before one may say `<!-- not run: reason -->`, or `<!-- run with: timm, lightning -->`.
+    """
     lines = markdown.splitlines()
     found = []
     for opened, closed, info in _blocks(lines):
-        marker = _NOT_RUN.match(lines[opened - 1]) if opened else None
+        before = lines[opened - 1] if opened else ""
+        marker, needs = _NOT_RUN.match(before), _RUN_WITH.match(before)
         found.append(
             Fence(
                 language=(info.split() or [""])[0],
                 text=textwrap.dedent("\n".join(lines[opened + 1 : closed])) + "\n",
                 line=opened + 2,
                 not_run=marker["reason"].strip() if marker else None,
+                packages=tuple(re.findall(r"[\w.]+", needs["packages"])) if needs else (),
             )
         )
     return found
@@ -55,6 +62,11 @@ def broken_links(path: Path) -> list[str]:
     prose = _INLINE_CODE.sub("code", _prose(path.read_text(encoding="utf-8")))
     targets = [found["target"] for pattern in _LINKS for found in pattern.finditer(prose)]
     return [target for target in targets if _is_relative(target) and not _resolves(path, target)]
+
+
+def anchor_of(title: str) -> str:
+    """Return the anchor that the usual hosts of repositories give to a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 def _blocks(lines: list[str]) -> Iterator[tuple[int, int, str]]:
@@ -105,7 +117,7 @@ def _anchors(markdown: str) -> set[str]:
     seen: Counter[str] = Counter()
     anchors = set()
     for heading in _HEADING.finditer(_prose(markdown)):
-        slug = re.sub(r"[^\w\- ]", "", heading["title"].lower()).replace(" ", "-")
+        slug = anchor_of(heading["title"])
         anchors.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
         seen[slug] += 1
     return anchors

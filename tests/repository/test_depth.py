@@ -22,6 +22,7 @@ DEEPEST = {
 }
 
 
+@pytest.mark.long
 def test_calls_are_not_deep() -> None:
     measured = depths(Path(str(torchcross.__file__)).parent)
     assert set(measured) == set(DEEPEST)

@@ -8,17 +8,34 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
-from tests.repository.markdown import broken_links, fences
+from tests.repository.markdown import Fence, broken_links, fences
+from tests.repository.page_packages import ENGINES, PACKAGES
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
-OTHER_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+# `make site` runs these as notebooks, up to a minute each.
+TUTORIALS = set(ROOT.glob("docs/tutorials/*.md"))
+# A minute of one core: it trains, and scores eight targets.
+GALLERY = ROOT / "docs/gallery.md"
+OTHER_PAGES = [
+    ROOT / name
+    for name in (
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "CODE_OF_CONDUCT.md",
+        "SECURITY.md",
+        "SUPPORT.md",
+        "benchmarks/README.md",
+    )
+]
 EXAMPLES = sorted(ROOT.glob("docs/examples/*.py"))
 SHELLS = {"console", "sh", "bash", "shell"}
 ALIASES = {"py", "python3", "pycon", "ipython"}
@@ -37,25 +54,52 @@ def unmoved_generators() -> Iterator[None]:
     np.random.set_state(state)  # noqa: NPY002
 
 
-def run_snippets(path: Path) -> int:
-    """Run the ```python blocks of one file in one namespace; return how many there were."""
-    namespace: dict[str, object] = {"__name__": f"snippets_of_{path.stem}"}
-    ran = 0
+def run_page(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run the blocks of a page in a folder, which trackers do not leave either.
+
+    Returns how many of them need packages.
+    """
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (folder / "mlruns").as_uri())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("DISABLE_MLFLOW_TELEMETRY", "true")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    return sum(bool(fence.packages) for fence in run_snippets(path))
+
+
+def run_snippets(path: Path) -> list[Fence]:
+    """Run the ```python blocks of one file in one namespace; return them.
+
+    A block that needs packages is run where they are installed: `make packages` and `make engines`
+    have them.
+    """
+    module = ModuleType(f"snippets_of_{path.stem}")
+    # As in a script: classes of a page can be pickled.
+    sys.modules[module.__name__] = module
+    ran = []
     for fence in fences(path.read_text(encoding="utf-8")):
-        if fence.language == "python" and fence.not_run is None:
+        installed = all(map(find_spec, fence.packages))
+        if fence.language == "python" and fence.not_run is None and installed:
             # Blank lines before it, so that a traceback shows the line of the page.
             code = compile("\n" * (fence.line - 1) + fence.text, str(path), "exec")
-            exec(code, namespace)
-            ran += 1
+            exec(code, module.__dict__)
+            ran.append(fence)
     return ran
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("unmoved_generators")
-@pytest.mark.parametrize("path", [*PAGES, *OTHER_PAGES], ids=name_of)
+@pytest.mark.usefixtures("unmoved_generators", "registries")
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(page, marks=pytest.mark.long) if page == GALLERY else page
+        for page in [*PAGES, *OTHER_PAGES]
+        if page not in TUTORIALS
+    ],
+    ids=name_of,
+)
 def test_snippets_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    run_snippets(path)
+    run_page(path, tmp_path, monkeypatch)
 
 
 def test_the_readme_has_a_snippet() -> None:
@@ -74,6 +118,36 @@ def test_what_is_not_run_has_a_reason(path: Path) -> None:
         )
 
 
+def test_one_environment_has_all_packages_of_a_block() -> None:
+    blocks = [
+        fence
+        for path in [*PAGES, *OTHER_PAGES]
+        for fence in fences(path.read_text(encoding="utf-8"))
+    ]
+    assert [fence for fence in blocks if not runs_somewhere(fence)] == []
+    needed = {package for fence in blocks for package in fence.packages}
+    assert needed == {*PACKAGES, *ENGINES}
+
+
+def runs_somewhere(fence: Fence) -> bool:
+    """Say whether `make packages` or `make engines` has all that the block needs."""
+    return any(set(fence.packages) <= set(environment) for environment in (PACKAGES, ENGINES))
+
+
+@pytest.mark.parametrize(
+    ("packages", "runs"),
+    [
+        ("timm, open_clip", True),
+        ("lightning", True),
+        ("timm, lightning", False),
+        ("no_such_package", False),
+    ],
+)
+def test_a_block_that_no_environment_runs_is_caught(packages: str, runs: bool) -> None:
+    (fence,) = fences(f"<!-- run with: {packages} -->\n```python\nx = 1\n```\n")
+    assert runs_somewhere(fence) is runs
+
+
 @pytest.mark.parametrize("path", [*PAGES, *OTHER_PAGES], ids=name_of)
 def test_commands_exist(path: Path) -> None:
     shell = "".join(
@@ -87,7 +161,7 @@ def test_relative_links_resolve(path: Path) -> None:
     assert broken_links(path) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
 def test_examples_run(path: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", str(path)]
@@ -139,7 +213,7 @@ def test_a_snippet_that_fails_or_warns_is_caught(tmp_path: Path) -> None:
         "# A page\n\n```python\nx = 1\n```\n\n<!-- not run: it needs a printer -->\n```python\n1 /"
         " 0\n```\n"
     )
-    assert run_snippets(page) == 1
+    assert len(run_snippets(page)) == 1
     page.write_text("```python\nx = 1\n```\ntext\n```python\nassert x == 2\n```\n")
     with pytest.raises(AssertionError) as failure:
         run_snippets(page)
@@ -147,6 +221,29 @@ def test_a_snippet_that_fails_or_warns_is_caught(tmp_path: Path) -> None:
     page.write_text("```python\nimport warnings\nwarnings.warn('old')\n```\n")
     with pytest.raises(UserWarning, match="old"):
         run_snippets(page)
+
+
+def test_a_block_that_needs_a_package_is_run_where_it_is(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- run with: no_such_package -->\n```python\n1 / 0\n```\n"
+        "<!-- run with: json, pathlib -->\n```python\nx = 1\n```\n"
+    )
+    assert len(run_snippets(page)) == 1
+    page.write_text("<!-- run with: json -->\n```python\n1 / 0\n```\n")
+    with pytest.raises(ZeroDivisionError):
+        run_snippets(page)
+
+
+def test_only_blocks_that_need_packages_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "page.md"
+    ordinary = "```python\nx = 1\n```\n"
+    page.write_text(f"{ordinary}<!-- run with: no_such_package -->\n```python\n1 / 0\n```\n")
+    assert run_page(page, tmp_path, monkeypatch) == 0
+    page.write_text(f"{ordinary}<!-- run with: json -->\n{ordinary}")
+    assert run_page(page, tmp_path, monkeypatch) == 1
 
 
 @pytest.mark.parametrize(

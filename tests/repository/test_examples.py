@@ -87,6 +87,7 @@ def fuzzing(folder, seed):
     return run.stdout
 
 
+@pytest.mark.long
 def test_a_failure_is_printed_with_the_command_that_repeats_it(tmp_path):
     printed = fuzzing(tmp_path, 7)
     assert "to repeat this run: make fuzz SEED=7" in printed

@@ -41,6 +41,7 @@ def loaded_after(*steps: str) -> list[set[str]]:
     return [set(names) for names in json.loads(ran.stdout)]
 
 
+@pytest.mark.long
 def test_imports_are_light() -> None:
     # What is loaded stays loaded, so the first room of which too much is loaded is the one to mend.
     loaded = loaded_after(*[f"import {module}" for module in LIGHT])
@@ -49,6 +50,7 @@ def test_imports_are_light() -> None:
         assert names & HEAVY == set(), f"import {module}"
 
 
+@pytest.mark.long
 def test_every_name_of_the_root_is_light_but_for_its_rooms() -> None:
     statement = (
         "import pkgutil, torchcross as tx\n"

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 def test_a_process_without_posix_does_everything(tmp_path):
     ran = subprocess.run(
         [sys.executable, "-m", "tests.repository.without_posix", str(tmp_path)],

@@ -42,12 +42,11 @@ LEGAL = (
     "tests/functional/test_in_place.py",
     "tests/functional/test_ops.py",
 )
-# These give what has no shape that fits, on purpose; the last looks at a process of its own.
+# These give what has no shape that fits, on purpose.
 ILLEGAL = (
     "tests/targets/test_evaluation.py::test_unknown_metrics_and_shapes_are_refused",
     "tests/targets/test_learning.py::test_losses_want_codes_of_the_right_shape",
     "tests/targets/test_learning.py::test_prediction_refuses_what_its_head_did_not_make",
-    "tests/metrics/test_single_label_metrics.py::test_importing_the_package_does_not_import_torchmetrics",
 )
 # These make thousands of calls with shapes that others have too.
 LONG = (
@@ -87,7 +86,7 @@ def run_checked(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_legal_inputs_and_their_outputs_have_the_shapes_of_the_signatures() -> None:
     ran = run_checked(
         CHECKED, *LEGAL, *(f"--deselect={test}" for test in ILLEGAL + LONG), folder=ROOT
@@ -127,7 +126,7 @@ def test_wrong_argument():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_wrong_shape_is_caught(tmp_path: Path) -> None:
     (tmp_path / "sums.py").write_text(MODULE)
     (tmp_path / "test_sums.py").write_text(TESTS)

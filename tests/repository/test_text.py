@@ -98,7 +98,7 @@ def requirements(*extras: str) -> list[Requirement]:
 
 def test_every_dependency_is_pinned_within_its_bounds() -> None:
     extras = set(PROJECT["optional-dependencies"])
-    in_packages = {"foundation", "mlflow", "packages", "tensorboard", "trackio", "wandb"}
+    in_packages = {"foundation", "mlflow", "otdd", "packages", "tensorboard", "trackio", "wandb"}
     for file, names in (
         ("constraints.txt", extras - in_packages),
         ("constraints-packages.txt", in_packages | {"onnx"}),

@@ -26,12 +26,15 @@ def test_a_slow_case(case): pass
 @pytest.mark.slow
 def test_slow(): pass
 
+@pytest.mark.long
+def test_long(): pass
+
 def test_fast(): pass
 """
 
 
 def is_slow(node: ast.expr) -> bool:
-    return ast.unparse(node) == "pytest.mark.slow"
+    return ast.unparse(node) in ("pytest.mark.slow", "pytest.mark.long")
 
 
 def fast_tests(path: Path) -> list[str]:
@@ -64,7 +67,7 @@ def test_slow_tests_are_seen(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_quick_tier_has_a_few_cases_and_nothing_slow(tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text(SOME_TESTS)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    slow\n    long\n")
     options = ["-p", "tests.conftest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
     command = [sys.executable, "-m", "pytest", *options, "-m", "quick", "-q", "--collect-only"]
     run = subprocess.run(

@@ -15,7 +15,6 @@ import rich.progress  # noqa: F401
 import safetensors.torch  # noqa: F401
 import sklearn.model_selection  # noqa: F401
 import torch  # noqa: F401
-import torchmetrics  # noqa: F401
 import yaml  # noqa: F401
 from PIL import Image
 
