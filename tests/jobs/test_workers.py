@@ -217,6 +217,56 @@ def test_a_late_worker_that_made_the_folder_anew_is_no_failure(tmp_path):
     assert not (tmp_path / "jobs/attempts/square1.1").exists()
 
 
+def test_a_late_worker_whose_successor_gave_up_leaves_nothing(tmp_path):
+    """The new owner failed and let go of the claims: nobody else looks at the attempts again."""
+
+    def take_over_and_fail(folder):
+        claim = folder.claims.create("square1", 1)
+        folder.attempts.begin("square1")
+        claim.release()
+
+    report = report_of_a_late_worker(tmp_path, take_over_and_fail)
+    assert report.outcome is Outcome.DONE
+    assert left_of(tmp_path) == []
+
+
+@pytest.mark.parametrize("moment", ["publish", "remove_failure"])
+def test_a_worker_that_is_asked_to_end_after_it_published_leaves_nothing(
+    tmp_path, monkeypatch, moment
+):
+    def publish_and_end(folder, *arguments):
+        original(folder, *arguments)
+        raise SystemExit(143)
+
+    original = getattr(JobFolder, moment)
+    job = Sums(str(tmp_path))
+    JobFolder(tmp_path).open(job.fingerprint())
+    monkeypatch.setattr(JobFolder, moment, publish_and_end)
+    with pytest.raises(SystemExit):
+        report_of(tmp_path, job)
+    assert (tmp_path / "squares/1.json").is_file()
+    assert left_of(tmp_path) == []
+
+
+def test_a_worker_that_is_asked_to_end_before_it_published_leaves_its_attempt(tmp_path):
+    class Ended(Sums):
+        def run(self, key, folder):
+            (folder / "checkpoint").touch()
+            raise SystemExit(143)
+
+    job = Ended(str(tmp_path))
+    JobFolder(tmp_path).open(job.fingerprint())
+    with pytest.raises(SystemExit):
+        report_of(tmp_path, job)
+    assert [path.name for path in left_of(tmp_path)] == ["square1.1"]
+
+
+def left_of(folder):
+    """What claims, attempts and failures are there."""
+    rooms = [folder / "jobs" / room for room in ("claims", "attempts", "failures")]
+    return [path for room in rooms for path in room.iterdir()]
+
+
 def test_an_attempt_that_nobody_published_and_that_is_gone_is_not_done(tmp_path):
     report = report_of_a_late_worker(tmp_path, lambda folder: folder.attempts.remove("square1"))
     assert report.outcome is Outcome.REFUSED

@@ -66,17 +66,34 @@ def make_unit(
         return UnitReport(Outcome.REFUSED, UnitFailure.of(unit.key, error))
     if claim is None:
         return UnitReport(Outcome.ELSEWHERE)
+    is_done = False
     try:
         with claim.heartbeat(lease):
-            return _make(job, unit, folder, claim)
+            report = _make(job, unit, folder, claim)
+        is_done = report.outcome is Outcome.DONE
+    except BaseException:
+        # It may have been asked to end after it published the unit.
+        is_done = folder.is_done(unit)
+        raise
     finally:
-        claim.release()
+        _let_go(unit.key, folder, claim, is_done)
+    return report
+
+
+def _let_go(key: str, folder: JobFolder, claim: Claim, is_done: bool) -> None:
+    """Release the claim; of a unit that is done nothing else stays."""
+    is_lost = claim.is_lost()
+    if is_done and not is_lost:
+        folder.attempts.remove(key)
+    claim.release()
+    if is_done and is_lost:
+        # A new owner may be writing its attempt; where there is none any more, nobody else tidies.
+        folder.tidy(key)
 
 
 def _make(job: Job, unit: Unit, folder: JobFolder, claim: Claim) -> UnitReport:
     if folder.is_done(unit):
         # Its last owner published it and was killed before it let go.
-        folder.attempts.remove(unit.key)
         return UnitReport(Outcome.DONE)
     deaths = claim.generation
     if deaths >= MOST_DEATHS:
@@ -94,13 +111,9 @@ def _make(job: Job, unit: Unit, folder: JobFolder, claim: Claim) -> UnitReport:
     except Exception as error:  # noqa: BLE001 - it is reported, and the other units go on
         if attempt and folder.is_published_by_another(unit, attempt):
             # By a late owner, who was thought dead and then removed all attempts at the unit.
-            folder.attempts.remove(unit.key)
             return UnitReport(Outcome.DONE)
         return _report_error(unit.key, folder, claim, error)
     folder.remove_failure(unit.key)
-    if not claim.is_lost():
-        # With a new owner, the last attempt is the new owner's, who may be writing it.
-        folder.attempts.remove(unit.key)
     return UnitReport(Outcome.DONE, seconds=folder.observer.now() - begin)
 
 
