@@ -31,7 +31,9 @@ def test_a_slice_is_a_sequence_of_the_same_episodes() -> None:
     assert indices(some[1:]) == [5, 7]
     assert some[-1].plan.index == some[np.int64(2)].plan.index == 7
     assert indices(pickle.loads(pickle.dumps(some))) == [3, 5, 7]
-    assert repr(some).endswith("[3:9:2]")
+    assert repr(some) == f"episodes range(3, 9, 2) of {episodes!r}"
+    assert indices(some[::-1]) == [7, 5, 3]
+    assert indices(some[1:][:1]) == [5]
 
 
 def test_a_slice_reads_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,8 +70,9 @@ def test_without_an_end_a_slice_says_where_to_stop() -> None:
     with pytest.raises(IndexError, match=r"episode -1 counts from the end, and these episodes"):
         endless[-1]
     for wrong in (slice(0, 2.5), slice("a", 3), slice(0, 4, 0)):
-        with pytest.raises(InputError, match=r"a slice of episodes has integers, not \["):
-            endless[wrong]
+        for episodes in (endless, endless[0:10]):
+            with pytest.raises(InputError, match=r"a slice of episodes has integers and no step"):
+                episodes[wrong]
     with pytest.raises(TypeError, match=r"is an integer, not 1\.5; for several episodes, write"):
         endless[1.5]  # type: ignore[call-overload]
 

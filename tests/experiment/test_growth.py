@@ -45,7 +45,8 @@ def test_what_is_there_is_kept_and_the_rest_is_as_in_a_fresh_run(tmp_path):
     write_page(grown)
     assert "image-statistics" in (grown / "table.md").read_text()
     with pytest.raises(
-        InputError, match=r"algorithms is .* here and .* there, and image-statistics is missing"
+        InputError,
+        match=r"algorithms: the run has .*, and these settings .*, and image-statistics is missing",
     ):
         run_experiment(small(), grown)
 
@@ -72,21 +73,21 @@ def test_what_would_change_rows_is_no_growth(name, before, now):
     [
         (
             {"algorithms": ["scratch"]},
-            "algorithms is ['scratch'] here and ['scratch', 'mm-pt'] there, and mm-pt is missing"
-            " (algorithms can be added, and none left out)",
+            "algorithms: the run has ['scratch', 'mm-pt'], and these settings ['scratch'], and"
+            " mm-pt is missing (algorithms can be added, and none left out)",
         ),
         (
             {"shots": [5]},
-            "shots is [5] here and [1] there, and 1 is missing (numbers can be added below the"
-            " largest one, in whose supports they are nested, and none left out)",
+            "shots: the run has [1], and these settings [5], and 1 is missing (numbers can be added"
+            " below the largest one, in whose supports they are nested, and none left out)",
         ),
         (
             {"evaluation.episodes": 20},
-            "evaluation.episodes is 20 here and 2 there (a run keeps its number of episodes",
+            "evaluation.episodes: the run has 2, and these settings 20 (a run keeps",
         ),
         (
             {"data.targets": ["specks"]},
-            "data.targets is ['specks'] here and ['hole'] there, and hole is missing (targets can",
+            "data.targets: the run has ['hole'], and these settings ['specks'], and hole is",
         ),
     ],
 )

@@ -105,5 +105,7 @@ def test_rows_train_and_adapt_by_their_own_settings(collection, tmp_path):
     (summary,) = (tmp_path / "b" / "run" / "train").glob("*/training.json")
     assert json.loads(summary.read_text())["steps"] == 2
     again = toy_experiment(**changes, rows={**own, "protonet": {"meta.steps": 3}})
-    with pytest.raises(InputError, match=r"rows\.protonet\.meta\.steps is 3 here and 2 there"):
+    with pytest.raises(
+        InputError, match=r"protonet\.meta\.steps: the run has 2, and these settings 3"
+    ):
         run_experiment(again, tmp_path / "b" / "run")

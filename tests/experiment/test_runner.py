@@ -219,7 +219,7 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one(collection, tmp_path,
 
 def test_another_experiment_is_refused_in_the_same_folder(collection, tmp_path):
     run_experiment(toy_experiment(algorithms=["scratch"]), tmp_path / "run")
-    with pytest.raises(InputError, match=r"evaluation\.steps is 2 here and 1 there"):
+    with pytest.raises(InputError, match=r"evaluation\.steps: the run has 1, and these settings 2"):
         run_experiment(
             toy_experiment(algorithms=["scratch"], **{"evaluation.steps": 2}), tmp_path / "run"
         )

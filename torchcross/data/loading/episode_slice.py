@@ -39,6 +39,7 @@ class EpisodeSlice(Sequence[Episode]):
     def __getitem__(self, index: slice) -> EpisodeSlice: ...
     def __getitem__(self, index: int | slice) -> Episode | EpisodeSlice:
         if isinstance(index, slice):
+            _check_bounds(index)
             return EpisodeSlice(self.episodes, self.numbers[index])
         return self.episodes[self.numbers[episode_number(index, len(self))]]
 
@@ -50,9 +51,7 @@ class EpisodeSlice(Sequence[Episode]):
         return len(self.numbers)
 
     def __repr__(self) -> str:
-        first, last, step = self.numbers.start, self.numbers.stop, self.numbers.step
-        by = "" if step == 1 else f":{step}"
-        return f"{self.episodes!r}[{first}:{last}{by}]"
+        return f"episodes {self.numbers!r} of {self.episodes!r}"
 
 
 def episode_number(index: object, length: int | None) -> int:
@@ -77,19 +76,25 @@ def episode_number(index: object, length: int | None) -> int:
 
 def numbers_of_slice(item: slice, length: int | None) -> range:
     """The numbers that a slice means, of `length` episodes or without an end."""
-    bounds = (item.start, item.stop, item.step)
-    if any(not (bound is None or is_integer(bound)) for bound in bounds) or item.step == 0:
-        raise InputError(
-            f"a slice of episodes has integers, not {_as_text(item)}; write episodes[0:10]"
-        )
+    _check_bounds(item)
     if length is not None:
         return range(*item.indices(length))
+    bounds = (item.start, item.stop, item.step)
     if item.stop is None or any(bound is not None and bound < 0 for bound in bounds):
         raise InputError(
             f"the slice {_as_text(item)} needs the last episode, and these episodes have no end;"
             " write episodes[0:10], or give Episodes(sampler, count)"
         )
     return range(int(item.start or 0), int(item.stop), int(item.step or 1))
+
+
+def _check_bounds(item: slice) -> None:
+    bounds = (item.start, item.stop, item.step)
+    if any(not (bound is None or is_integer(bound)) for bound in bounds) or item.step == 0:
+        raise InputError(
+            f"a slice of episodes has integers and no step of 0, not {_as_text(item)};"
+            " write episodes[0:10]"
+        )
 
 
 def _as_text(item: slice) -> str:

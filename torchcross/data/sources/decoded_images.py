@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import reduce
-from operator import or_
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -14,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchcross.data.sources.flattening import OnRemark, Remark
+from torchcross.data.sources.flattening import OnRemark, Remark, with_remark
 from torchcross.data.sources.images import Mode, Size
 
 Stamp = tuple[int, int]
@@ -122,6 +120,5 @@ def stamp_of(path: Path) -> Stamp:
 
 def decode_image(place: int, decode: Decode) -> tuple[NDArray[np.uint8], Remark]:
     """An image, and what must be said of it."""
-    remarks: list[Remark] = []
-    image = decode(place, remarks.append)
-    return image.numpy(), reduce(or_, remarks, Remark())
+    image, remark = with_remark(lambda on_remark: decode(place, on_remark))
+    return image.numpy(), remark

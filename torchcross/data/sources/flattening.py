@@ -5,7 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, final
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
 import numpy as np
 
@@ -20,6 +22,8 @@ from torchcross.errors import SourceError, TorchcrossWarning
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+T = TypeVar("T")
 
 _ALL_BITS: Final = 16
 _BITS_IN_DOUBT: Final = 12
@@ -54,6 +58,12 @@ class Remark:
 
 
 OnRemark = Callable[[Remark], None]
+
+
+def with_remark(read: Callable[[OnRemark], T]) -> tuple[T, Remark]:
+    """What `read` returns, and the remarks that it made, as one."""
+    remarks: list[Remark] = []
+    return read(remarks.append), reduce(or_, remarks, Remark())
 
 
 def ignore_remark(remark: Remark) -> None:

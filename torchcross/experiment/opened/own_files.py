@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from functools import reduce
-from operator import or_
 from pathlib import Path
 from typing import final
 
@@ -16,9 +14,11 @@ from torchcross._kit.backgrounds import Background
 from torchcross.data.sources.flattening import (
     Flattening,
     ImageWarnings,
+    OnRemark,
     Remark,
     checked_background,
     checked_bits,
+    with_remark,
 )
 from torchcross.data.sources.image_reading import read_image_file
 from torchcross.data.sources.images import Mode, Size
@@ -58,10 +58,11 @@ class OwnImageReader:
         return torch.stack(images)
 
     def _read(self, path: Path) -> tuple[Tensor, Remark]:
-        remarks: list[Remark] = []
-        flattening = Flattening(self._background, self._bits, remarks.append)
-        image = read_image_file(path, self._mode, self._size, flattening)
-        return image, reduce(or_, remarks, Remark())
+        def read(on_remark: OnRemark) -> Tensor:
+            flattening = Flattening(self._background, self._bits, on_remark)
+            return read_image_file(path, self._mode, self._size, flattening)
+
+        return with_remark(read)
 
     def _compare_depth(self, path: Path, remark: Remark) -> None:
         """Warn once of a depth that no image of the support has and that nobody vouched for."""

@@ -23,13 +23,15 @@ def changes_beyond_growth(before: Mapping[str, Any], now: Mapping[str, Any]) -> 
 
 
 def describe_change(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What a setting is in the folder and in the experiment given, and what may be done."""
-    there, here = (_value_of(name, settings) for settings in (before, now))
-    if name in _GROWTH and isinstance(there, list) and isinstance(here, list):
-        missing = ", ".join(str(value) for value in there if value not in here)
-        also = f", and {missing} is missing" if missing and here else ""
-        return f"{name} is {here} here and {there} there{also} ({_ADVICE[name]})"
-    return f"{name} is {_text_of(here)} here and {_text_of(there)} there{_REASONS.get(name, '')}"
+    """What a setting is in the run and in the experiment that goes on with it, and what may be."""
+    old, new = (_value_of(name, settings) for settings in (before, now))
+    if name in _GROWTH and isinstance(old, list) and isinstance(new, list):
+        missing = [str(value) for value in old if value not in new] if new else []
+        verb = "are" if len(missing) > 1 else "is"
+        also = f", and {', '.join(missing)} {verb} missing" if missing else ""
+        return f"{name}: the run has {old}, and these settings {new}{also} ({_ADVICE[name]})"
+    values = f"the run has {_text_of(old)}, and these settings {_text_of(new)}"
+    return f"{name}: {values}{_REASONS.get(name, '')}"
 
 
 def _value_of(name: str, settings: Mapping[str, Any]) -> Any:
@@ -49,7 +51,7 @@ def _value_at(name: str, settings: Mapping[str, Any]) -> Any:
 
 def _text_of(value: Any) -> str:
     if value is None:
-        return "left out"
+        return "none"
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
