@@ -36,23 +36,63 @@ def test_scores_around_zero_round_by_their_size_and_not_by_their_mean():
     assert compare(turned, "qwk").leaders == ("a", "b")
 
 
-def test_a_tie_is_not_separated_from_every_one_that_leads():
-    up = np.linspace(0.5, 0.9, 20)
-    noise = np.where(np.arange(20) % 2, 0.06, -0.06)
+UP = np.linspace(0.5, 0.9, 20)
+NOISE = np.where(np.arange(20) % 2, 0.06, -0.06)
+
+
+def test_what_is_separated_from_one_of_two_leaders_is_no_tie():
     # `near` follows the first one closely, so that a small difference is separated from it alone.
-    scores = {"steady": up, "noisy": up + noise, "near": up - 0.01 + noise / 60}
+    scores = {"steady": UP, "noisy": UP + NOISE, "near": UP - 0.01 + NOISE / 60}
     for names in (("steady", "noisy", "near"), ("near", "noisy", "steady")):
         comparison = compare({name: scores[name] for name in names}, margin=0.1)
         assert set(comparison.leaders) == {"steady", "noisy"}
-        assert set(comparison.ties) == {"near", comparison.also_best[0]}
+        assert comparison.ties == comparison.also_best
         pairs = {frozenset(pair.names): pair for pair in comparison.pairs}
         assert pairs[frozenset(("steady", "near"))].is_separated(0.95)
-        tie = pairs[frozenset(("noisy", "near"))]
-        assert not tie.is_separated(0.95)
-        assert comparison.detectable("near") == tie.detectable > 0
-        assert comparison.equivalence_p("near") == tie.equivalence_p < 0.05
-        assert "near" in comparison.equivalent
+        other = pairs[frozenset(("noisy", "near"))]
+        assert not other.is_separated(0.95)
+        for number in (
+            *(other.detectable, other.equivalence_p),
+            *(comparison.detectable("near"), comparison.equivalence_p("near")),
+        ):
+            assert math.isnan(number)
+        assert "near" not in comparison.equivalent
         assert str(comparison).count(" best") == 2
+        assert "tie" not in str(comparison)
+
+
+def test_a_tie_of_two_leaders_has_the_larger_numbers_of_both_pairs():
+    scores = {"steady": UP, "noisy": UP + NOISE, "near": UP - 0.001 + NOISE / 2}
+    comparison = compare(scores, margin=0.1)
+    assert comparison.ties == ("noisy", "near")
+    own = [pair for pair in comparison.pairs if "near" in pair.names]
+    assert len({pair.names for pair in own}) == 2
+    assert comparison.detectable("near") == max(pair.detectable for pair in own)
+    assert comparison.equivalence_p("near") == max(pair.equivalence_p for pair in own)
+    assert comparison.equivalent == ("noisy", "near")
+
+
+def test_a_number_that_one_leader_lacks_is_unknown():
+    # `near` has no training seed in common with the first one, and the second one has both.
+    scores = {
+        "steady": {0: UP},
+        "noisy": {0: UP + NOISE, 1: UP + NOISE},
+        "near": {1: UP - 0.001 + NOISE / 2},
+    }
+    comparison = compare(scores, margin=0.1)
+    assert comparison.leaders == ("steady", "noisy")
+    assert comparison.ties == ("noisy", "near")
+    with_one, with_other = (pair for pair in comparison.pairs if "near" in pair.names)
+    assert math.isnan(with_one.equivalence_p)
+    assert with_other.equivalence_p < 0.05
+    assert math.isnan(comparison.detectable("near"))
+    assert math.isnan(comparison.equivalence_p("near"))
+    assert "near" not in comparison.equivalent
+    # Where nothing varies, no difference is known to be detectable.
+    few = {"steady": UP[[0, 1]], "noisy": UP[[0, 1]] + [0.06, -0.06], "near": UP[[0, 1]] - 0.001}
+    comparison = compare(few)
+    assert comparison.ties == ("noisy", "near")
+    assert math.isnan(comparison.detectable("near"))
 
 
 def test_one_algorithm_alone_is_no_best():

@@ -104,10 +104,10 @@ class Pair:
 class Comparison:
     """The algorithms on one target.
 
-    `ties` are those whose paired difference from the `best` is not significant. `best` is "" where
+    `ties` are those whose paired difference from the `best` is not significant, nor that from any
+    of the `also_best`, which have the same mean as the best and are ties, too. `best` is "" where
     nothing is defined or compared, or where means do not say which algorithm is best: `notes` say
-    why, what was left out and what was not measured. `also_best` are those with the same mean as
-    the best; they are ties, too. `same_episodes` is False where some were not scored on the
+    why, what was left out and what was not measured. `same_episodes` is False where some were not scored on the
     episodes of the others. `failures_count_as` names the value of a failure, and is "" where
     nothing failed. `one_training`: an algorithm was trained once, so the best and the ties are of
     one training each. `margin` is that of the equivalences, None where none was given.
@@ -142,15 +142,21 @@ class Comparison:
 
     @property
     def equivalent(self) -> tuple[str, ...]:
-        """The ties whose difference from the best is within ±margin, at the level."""
+        """The ties whose difference from every leader is within ±margin, at the level."""
         return tuple(name for name in self.ties if self.equivalence_p(name) <= 1 - self.level)
 
     def detectable(self, tie: str) -> float:
-        """The smallest difference from the best that the test of this tie finds with 80 % power."""
+        """The smallest difference from the best that the test of this tie finds with 80 % power.
+
+        The largest one where several lead; NaN where that of one leader is not known.
+        """
         return _largest([pair.detectable for pair in self._pairs_with_leaders(tie)])
 
     def equivalence_p(self, tie: str) -> float:
-        """That of the pair of this tie with the best; the largest one where several lead."""
+        """That of the pair of this tie with the best.
+
+        The largest one where several lead; NaN where that of one leader is not known.
+        """
         return _largest([pair.equivalence_p for pair in self._pairs_with_leaders(tie)])
 
     def _pairs_with_leaders(self, algorithm: str) -> list[Pair]:
@@ -201,5 +207,5 @@ class Comparison:
 
 
 def _largest(values: Sequence[float]) -> float:
-    """NaN of none."""
-    return max((value for value in values if not math.isnan(value)), default=math.nan)
+    """NaN of none, and where one is NaN."""
+    return math.nan if any(map(math.isnan, values)) else max(values, default=math.nan)

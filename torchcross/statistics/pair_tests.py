@@ -52,17 +52,18 @@ def with_resolution(
     pairs: Sequence[Pair],
     view: Views,
     leaders: Sequence[str],
+    ties: Sequence[str],
     options: MeanOptions,
     margin: float | None,
 ) -> tuple[Pair, ...]:
-    """The pairs, those of the best and their ties with what their tests can say.
+    """The pairs, those of a leader and a tie with what their tests can say.
 
     Intervals here are those of the test, Student's, also where others are shown.
     """
     options = replace(options, method="t")
     tests = len(pairs) * (1 if view.common is None else 2)
     is_tie = [
-        bool({*leaders} & {*pair.names}) and not pair.is_separated(options.level) for pair in pairs
+        bool({*leaders} & {*pair.names}) and {*pair.names} <= {*leaders, *ties} for pair in pairs
     ]
     resolved, ps = [], []
     for pair, tied in zip(pairs, is_tie, strict=True):

@@ -63,7 +63,7 @@ def within_target(
     counts as the chance level of the metric (`chance` where it is given), or as its worst value:
     `failures_count_as` of the result. The best leads with failures counted, and over the episodes
     that every algorithm scored. What either test separates from the best is no tie. Equal means
-    share the lead, and one algorithm alone is no best.
+    share the lead: what is separated from one that leads is no tie. One algorithm alone is no best.
 
     With one training seed an interval is over episodes (`method` of `mean_interval`) and a test is
     the paired t test. With several they are those of `hierarchical_interval` and
@@ -93,8 +93,9 @@ def within_target(
     rows = _rows(records, views, options, untrained, split_errors or {})
     pairs = tested_pairs(views, options)
     leaders, doubt = _leaders(views, rows, pairs, metric)
+    ties = _ties(rows, pairs, leaders, level)
     if leaders:
-        pairs = with_resolution(pairs, views[0], leaders, options, margin)
+        pairs = with_resolution(pairs, views[0], leaders, ties, options, margin)
     return Comparison(
         target,
         metric,
@@ -102,7 +103,7 @@ def within_target(
         rows,
         pairs,
         leaders[0] if leaders else "",
-        _ties(rows, pairs, leaders, level),
+        ties,
         level,
         tuple(filter(None, (*_notes(records, views, rows, pairs), doubt))),
         same_episodes=len(views) == 1,
@@ -133,13 +134,14 @@ def _leaders(
 def _ties(
     rows: Sequence[ComparisonRow], pairs: Sequence[Pair], leaders: Sequence[str], level: float
 ) -> tuple[str, ...]:
-    """All but the best one that are not separated from all that lead."""
-    ties = {
-        pair.other(leader)
-        for pair in pairs
-        for leader in leaders
-        if leader in pair.names and not pair.is_separated(level)
-    } - {*leaders[:1]}
+    """All but the best one that were tested with a leader and are separated from no leader."""
+    is_separated: dict[str, bool] = {}
+    for leader in leaders:
+        for pair in pairs:
+            if leader in pair.names:
+                name = pair.other(leader)
+                is_separated[name] = is_separated.get(name, False) or pair.is_separated(level)
+    ties = {name for name, separated in is_separated.items() if not separated} - {*leaders[:1]}
     return tuple(row.algorithm for row in rows if row.algorithm in ties)
 
 
