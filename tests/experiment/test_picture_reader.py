@@ -179,6 +179,20 @@ def test_a_run_without_plans_says_what_draws_them(run, at_hand, tmp_path):
         path.write_bytes(content)
 
 
+def test_rows_of_other_episodes_have_not_the_pictures_of_these(run, at_hand):
+    """In both orders: a reader that is open serves its own digest alone."""
+    target = at_hand.made["shape"].name
+    own = RunFolder(run).episodes()["ncm", target, 2]
+    for digests in ((own, "of other episodes"), ("of other episodes", own)):
+        pictures = RunPictures(RunFolder(run), None)
+        readers = {digest: pictures.reader(target, 2, digest) for digest in digests}
+        assert readers[own].drawn is not None
+        assert not readers[own].problem
+        assert readers["of other episodes"].drawn is None
+        assert "draws its plans again" in readers["of other episodes"].problem
+        assert pictures.reader(target, 2, own) is readers[own]
+
+
 def test_other_words_for_rows_are_refused(run):
     with pytest.raises(InputError, match="pictures='some' is not known; give leader, all, none"):
         write_page(run, pictures="some")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
@@ -13,10 +12,11 @@ from torchcross._kit.installed_packages import (
     load_entry_point,
     package_of_point,
     sole_point,
+    warn_of_unused_points,
 )
 from torchcross._kit.rollback import undo_on_failure
 from torchcross._kit.suggestions import unknown_name
-from torchcross.errors import InputError, TorchcrossWarning
+from torchcross.errors import InputError
 
 T = TypeVar("T")
 
@@ -133,18 +133,9 @@ class Extensions(dict[str, T]):
 
     def _warn_of_unused_points(self) -> None:
         """Say once which entry points have the name of one of ours, which they cannot replace."""
-        if self._has_warned:
-            return
-        self._has_warned = True
-        for point in self._points():
-            if point.name in self.own:
-                warnings.warn(
-                    f"the {self._kind} {point.name!r} of the installed package"
-                    f" {package_of_point(point).name} is not used: the library has one of this"
-                    " name; the package must give its own another",
-                    TorchcrossWarning,
-                    stacklevel=3,
-                )
+        if not self._has_warned:
+            self._has_warned = True
+            warn_of_unused_points(self._kind, self._points(), self.own)
 
     def _points(self, name: str | None = None) -> tuple[EntryPoint, ...]:
         if name is None:

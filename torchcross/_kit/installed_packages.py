@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Container, Iterable
 from importlib.metadata import EntryPoint
 from typing import Any, NamedTuple
 
-from torchcross.errors import InputError
+from torchcross.errors import InputError, TorchcrossWarning
 
 
 class InstalledPackage(NamedTuple):
@@ -33,6 +34,19 @@ def sole_point(kind: str, name: str, points: Iterable[EntryPoint]) -> EntryPoint
             " of them"
         )
     return named[0] if named else None
+
+
+def warn_of_unused_points(kind: str, points: Iterable[EntryPoint], own: Container[str]) -> None:
+    """Say which entry points have the name of one of ours, which they cannot replace."""
+    for point in points:
+        if point.name in own:
+            warnings.warn(
+                f"the {kind} {point.name!r} of the installed package"
+                f" {package_of_point(point).name} is not used: the library has one of this name;"
+                " the package must give its own another",
+                TorchcrossWarning,
+                stacklevel=4,
+            )
 
 
 def load_entry_point(point: EntryPoint, kind: str) -> Any:

@@ -7,7 +7,6 @@ again from files, which know a target by its kind and a loss by its name.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 from torchcross._kit.extensions import Extensions
@@ -18,7 +17,12 @@ from torchcross.targets.multiclass import MultiClass
 from torchcross.targets.multilabel import MultiLabel
 from torchcross.targets.objective import Objective
 from torchcross.targets.ordinal import Ordinal
-from torchcross.targets.own_losses import OwnLoss, load_installed, offer_loss
+from torchcross.targets.own_losses import (
+    OwnLoss,
+    load_installed_if_whole,
+    offer_loss,
+    reserve_losses,
+)
 
 
 def _checked_target(name: str, item: Any) -> type[Target]:
@@ -40,6 +44,8 @@ TARGETS: Extensions[type[Target]] = Extensions(
 )
 """By their kinds: the targets that files may have."""
 
+reserve_losses(name for kind in TARGETS.values() for name in kind.objectives)
+
 
 def add_target(kind: type[Target]) -> type[Target]:
     """Let files of predictors and predictions have a target of your own; also a decorator.
@@ -57,8 +63,6 @@ def add_loss(name: str, objective: Objective, targets: Iterable[type[Target]]) -
     A plugin file calls this; an entry point of the group `torchcross.losses` that names an
     `OwnLoss` does the same for an installed package.
     """
-    # One that cannot be loaded has no claim to the name, as in `Extensions`.
-    with suppress(InputError):
-        load_installed(name)
+    load_installed_if_whole(name)
     kinds: Any = tuple(targets) if isinstance(targets, Iterable) else targets
     offer_loss(name, OwnLoss(objective, kinds))

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from importlib.metadata import entry_points
+from functools import cache, partial
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, final
 
 from torchcross._kit.extensions import checked_name
-from torchcross._kit.installed_packages import InstalledPackage, load_entry_point, package_of_point
+from torchcross._kit.installed_packages import (
+    InstalledPackage,
+    load_entry_point,
+    package_of_point,
+    sole_point,
+    warn_of_unused_points,
+)
 from torchcross._kit.rollback import undo_on_failure
 from torchcross.errors import InputError, TargetError
 from torchcross.targets.objective import Objective
 
 GROUP = "torchcross.losses"
 _PACKAGES: set[InstalledPackage] = set()
+_LIBRARY: set[str] = set()
+"""Names of the library's losses, which no package can have."""
 
 
 @final
@@ -59,11 +68,40 @@ def _check_targets(name: str, targets: object) -> None:
         )
 
 
+def reserve_losses(names: Iterable[str]) -> None:
+    """Let these names be the library's: a loss of an installed package is not used under them."""
+    _LIBRARY.update(names)
+
+
 def load_installed(name: str) -> None:
-    """Offer the losses of this name that installed packages have, each to its own targets."""
-    for point in entry_points(group=GROUP, name=name):
-        offer_loss(name, load_entry_point(point, "loss"))
-        _PACKAGES.add(package_of_point(point))
+    """Offer the loss of this name that an installed package has to its targets."""
+    if point := _installed_point(name):
+        _load(point)
+
+
+def load_installed_if_whole(name: str) -> None:
+    """The same, where it can be loaded: one that cannot has no claim to the name."""
+    if point := _installed_point(name):
+        with suppress(InputError):
+            _load(point)
+
+
+def _installed_point(name: str) -> EntryPoint | None:
+    """The entry point of a loss; None where no package has it, or the name is the library's."""
+    if name in _LIBRARY:
+        return None
+    return sole_point("loss", name, entry_points(group=GROUP, name=name))
+
+
+def _load(point: EntryPoint) -> None:
+    offer_loss(point.name, load_entry_point(point, "loss"))
+    _PACKAGES.add(package_of_point(point))
+
+
+@cache
+def _warn_of_unused_losses() -> None:
+    """Say once which entry points have the name of a loss of the library."""
+    warn_of_unused_points("loss", entry_points(group=GROUP), _LIBRARY)
 
 
 def objectives_with(kind: type[Any], loss: object) -> Mapping[str, Objective]:
@@ -71,6 +109,7 @@ def objectives_with(kind: type[Any], loss: object) -> Mapping[str, Objective]:
 
     A target that lacks it is a TargetError.
     """
+    _warn_of_unused_losses()
     if isinstance(loss, str) and loss not in kind.objectives:
         load_installed(loss)
     objectives: Mapping[str, Objective] = kind.objectives
