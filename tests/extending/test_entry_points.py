@@ -14,10 +14,10 @@ from tests.experiment.conftest import toy_experiment
 from torchcross._kit.extensions import Extensions
 from torchcross._kit.installed_packages import sole_point
 from torchcross.algorithms import Ridge
-from torchcross.errors import InputError, TorchcrossWarning
+from torchcross.errors import InputError, TargetError, TorchcrossWarning
 from torchcross.experiment import METHODS, Method, add_row, run_experiment
 from torchcross.experiment.run.extension_packages import extension_packages
-from torchcross.targets import MultiClass, OwnLoss, add_loss, own_losses
+from torchcross.targets import Binary, MultiClass, OwnLoss, add_loss, own_losses
 
 MINE = Method(
     "installed-row",
@@ -162,3 +162,27 @@ def test_a_loss_of_a_package(site, monkeypatch):
     write_package(site, "1", "nowhere:none", "broken", "mine", "torchcross.losses")
     add_loss("mine", HALVED.objective, [MultiClass])
     assert MultiClass(["a", "b"], loss="mine").loss_name == "mine"
+
+
+def test_two_packages_with_one_loss_are_refused(site):
+    """As two of one row are, also where the losses are for other targets."""
+    losses = "torchcross.losses"
+    write_package(site, "1", f"{__name__}:HALVED", "losses", "halved", losses)
+    write_package(site, "1", "elsewhere:LOSS", "more-losses", "halved", losses)
+    words = r"the loss 'halved' is of several installed packages: .*more-losses \(elsewhere:LOSS\)"
+    with pytest.raises(InputError, match=words):
+        MultiClass(["a", "b"], loss="halved")
+    with pytest.raises(InputError, match=words):
+        add_loss("halved", HALVED.objective, [MultiClass])
+
+
+def test_a_package_with_a_loss_of_ours_is_warned_of_once(site):
+    # It is for MultiClass, which has no loss of this name.
+    write_package(site, "1", f"{__name__}:HALVED", "losses", "focal", "torchcross.losses")
+    own_losses._warn_of_unused_losses.cache_clear()
+    words = "loss 'focal' of the installed package losses is not used: the library has one"
+    with pytest.warns(TorchcrossWarning, match=words):
+        assert Binary(loss="focal").loss_name == "focal"
+    with pytest.raises(TargetError, match="MultiClass has no loss 'focal'"):
+        MultiClass(["a", "b"], loss="focal")
+    assert "focal" not in MultiClass.objectives

@@ -137,6 +137,7 @@ def test_what_was_there_before_a_plugin_failed_stays(tmp_path, registries):
         (lambda: add_loss("h", OWN, [int]), "give one class of targets or more"),
         (lambda: add_loss("", OWN, [MultiClass]), "a loss cannot be called ''"),
         (lambda: add_loss(3, OWN, [MultiClass]), "a loss cannot be called 3"),
+        (lambda: add_loss([], OWN, [MultiClass]), r"a loss cannot be called \[\]"),
     ],
 )
 def test_additions_of_wrong_types_are_refused_in_words(registries, call, words):

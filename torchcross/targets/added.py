@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from torchcross._kit.extensions import Extensions
+from torchcross._kit.extensions import Extensions, checked_name
 from torchcross.errors import InputError
 from torchcross.targets.base import Target
 from torchcross.targets.binary import Binary
@@ -63,6 +63,6 @@ def add_loss(name: str, objective: Objective, targets: Iterable[type[Target]]) -
     A plugin file calls this; an entry point of the group `torchcross.losses` that names an
     `OwnLoss` does the same for an installed package.
     """
-    load_installed_if_whole(name)
+    load_installed_if_whole(checked_name("loss", name))
     kinds: Any = tuple(targets) if isinstance(targets, Iterable) else targets
     offer_loss(name, OwnLoss(objective, kinds))
