@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,22 @@ def test_a_search_that_was_killed_at_its_beginning_is_one(
         path.rmdir() if path.is_dir() else path.unlink()
     assert lines(folder, capsys) == [
         f"{folder}: no trial is done; give the same `torchcross tune` again to begin"
+    ]
+
+
+@pytest.mark.slow
+def test_a_search_whose_process_has_said_no_trial_yet_is_at_work(
+    collection: Any, tmp_path: Path, capsys: Any
+) -> None:
+    folder, seen = tmp_path / "search", list[list[str]]()
+
+    def say(line: str) -> None:
+        seen.append(lines(folder, capsys))
+
+    tune_experiment(toy_experiment(**SPACE), folder, say=say)
+    assert seen[0] == [
+        f"{folder}: no trial is done; at work: 1",
+        f"  torchcross tune (process {os.getpid()} on {socket.gethostname()})",
     ]
 
 

@@ -30,7 +30,7 @@ from torchcross.jobs.failures import UnitFailure
 from torchcross.jobs.fingerprints import CommonFingerprint, Fingerprint
 from torchcross.jobs.moves import have_same_content, move_where_none_is
 from torchcross.jobs.observer import THIS_PROCESS, Observer
-from torchcross.jobs.presence import Presence, enter
+from torchcross.jobs.presence import Presence, enter, present_processes
 from torchcross.jobs.units import Resources, Unit
 
 
@@ -59,6 +59,10 @@ class JobFolder:
     def enter(self) -> AbstractContextManager[Presence]:
         """Be present in the folder for a block; see `torchcross.jobs.presence`."""
         return enter(self._own, self._lease, self.observer)
+
+    def processes(self) -> list[ClaimRecord]:
+        """The processes that are present, as far as any can tell by looking once."""
+        return present_processes(self._own)
 
     def forget_fingerprint(self) -> None:
         """The next process that opens the folder says what the job is made of.

@@ -18,7 +18,9 @@ from torchcross.errors import WriteError
 from torchcross.jobs.claim_files import ClaimRecord
 from torchcross.jobs.claims import BEATS_IN_A_LEASE, LEASE, Claim, Claims
 from torchcross.jobs.observer import THIS_PROCESS, Observer
+from torchcross.jobs.processes import is_running
 
+_PROCESSES: Final = "processes"
 _TURN: Final = "turn"
 _PAUSE: Final = 0.05
 """Seconds between two looks at whether a turn is over."""
@@ -32,7 +34,7 @@ class Presence:
     """This process in a job's folder; made by `enter`."""
 
     def __init__(self, folder: Path, lease: float, observer: Observer = THIS_PROCESS) -> None:
-        self._processes = Claims(folder / "processes", lease, observer)
+        self._processes = Claims(folder / _PROCESSES, lease, observer)
         self._turns = Claims(folder / "turns", lease, observer)
         self._lease = lease
         self._watched = ""
@@ -125,6 +127,15 @@ def enter(
         presence.leave()
         if not presence.others():
             _remove_empty_folders(folder)
+
+
+def present_processes(folder: Path) -> list[ClaimRecord]:
+    """The processes in the folder `jobs` of a job that are not known to be dead; none is removed.
+
+    One of another machine may be.
+    """
+    records = Claims(folder / _PROCESSES).all()
+    return [each for each in records if each.owner is None or is_running(each.owner) is not False]
 
 
 def _remove_empty_folders(folder: Path) -> None:

@@ -15,10 +15,11 @@ from torchcross.jobs.processes import is_running
 class JobStatus:
     """The units of a job at one moment.
 
-    running   claims whose owner is not known to be dead: one on another machine may be
-    ended     claims whose owner is known to be dead; the next process takes them over
-    ready     units that could begin now
-    waiting   units that need others first
+    running    claims whose owner is not known to be dead: one on another machine may be
+    ended      claims whose owner is known to be dead; the next process takes them over
+    ready      units that could begin now
+    waiting    units that need others first
+    processes  those in the folder, not known to be dead; they may not have said their units yet
     """
 
     done: tuple[str, ...]
@@ -27,6 +28,7 @@ class JobStatus:
     failures: tuple[UnitFailure, ...]
     ready: tuple[str, ...]
     waiting: tuple[str, ...]
+    processes: tuple[ClaimRecord, ...] = ()
 
     @property
     def units(self) -> int:
@@ -67,4 +69,5 @@ def job_status(path: str | Path) -> JobStatus:
         tuple(failures.values()),
         tuple(ready),
         tuple(key for key in rest if key not in ready),
+        tuple(folder.processes()),
     )
