@@ -74,7 +74,7 @@ class PictureReader:
 
 
 class RunPictures:
-    """Opens the data of a run once, and each of its targets once.
+    """Opens the data of a run once, and the plans of each target, shots and digest once.
 
     `data` is their folder now; by default that of the experiment.
     """
@@ -83,13 +83,13 @@ class RunPictures:
         self._run, self._data = run, data
         self._collection: Collection | None = None
         self._is_open = False
-        self._readers: dict[tuple[str, int], PictureReader] = {}
+        self._readers: dict[tuple[str, int, str | None], PictureReader] = {}
         targets = run.plain(PROTOCOL).get("episodes of targets", {})
         self._keys = {str(each.get("name", key)): str(key) for key, each in targets.items()}
 
     def reader(self, target: str, shots: int, digest: str | None) -> PictureReader:
         """For a target by the name of its source; `digest` identifies the episodes of its rows."""
-        key = (target, shots)
+        key = (target, shots, digest)
         if key not in self._readers:
             self._readers[key] = self._open(self._keys.get(target, target), shots, digest)
         return self._readers[key]
