@@ -6,6 +6,7 @@
      │    ├── LabelError                  a label array against its target
      │    ├── SmallSupportError           a support set: too few samples of a class
      │    ├── SourceError                 a task source: images, labels, groups, folder
+     │    ├── UnscaledDepthError          an image of more than 8 bits that nothing scales
      │    └── DatasetFileError            a file of a dataset on disk: damaged, foreign, or against
      its description
      ├── InfeasibleError (ValueError)     episodes that the data cannot give
@@ -60,6 +61,7 @@ __all__ = [
     "TorchcrossError",
     "TorchcrossWarning",
     "TrackerWarning",
+    "UnscaledDepthError",
     "WriteError",
 ]
 
@@ -137,6 +139,14 @@ class SourceError(InputError):
     ...     print(str(error)[:47])
     source 'lesion' got images of shape (3, 8, 8),
     """
+
+
+class UnscaledDepthError(InputError):
+    """An image of more than 8 bits, whose scaling nobody chose; `values` is its range of values."""
+
+    def __init__(self, message: str, values: tuple[float, float] = (0, 0)) -> None:
+        super().__init__(message)
+        self.values = values
 
 
 class DatasetFileError(InputError):

@@ -9,7 +9,7 @@ import argparse
 
 from medimeta_adapter.commands.output import write
 from torchcross._kit.progress import ProgressBars
-from torchcross.cli.group import InterruptedCommand, Parser
+from torchcross.cli.group import InterruptWithAdvice, Parser
 from torchcross.cli.options import names_in_all
 
 EXAMPLE = "torchcross data synth --out data/synthetic --scale tiny"
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
             )
     except KeyboardInterrupt:
         count = len(catalog.datasets) if names is None else len(set(names))
-        raise InterruptedCommand(_what_stays(options, done, count)) from None
+        raise InterruptWithAdvice(_what_stays(options, done, count)) from None
     write(f"{root}: synthetic images; none of them is real\n")
     return 0
 

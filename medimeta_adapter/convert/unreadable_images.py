@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from medimeta_adapter.convert.rows import Rows
-from medimeta_adapter.preprocess.colour import UnscaledDepthError
-from torchcross.errors import ReadError
+from torchcross.errors import ReadError, UnscaledDepthError
 
 _SHOWN = 10
 

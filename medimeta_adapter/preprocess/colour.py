@@ -16,7 +16,7 @@ from torchcross._kit.backgrounds import (
     Background,
     background_value,
 )
-from torchcross.errors import InputError
+from torchcross.errors import InputError, UnscaledDepthError
 
 
 @final
@@ -117,23 +117,15 @@ class RGB(PreprocessingStep):
         return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
 
 
-@final
-class UnscaledDepthError(InputError):
-    """An image of more than 8 bits, whose scaling nobody chose; `values` is its range of values."""
-
-    def __init__(self, who: str, pixels: Pixels) -> None:
-        super().__init__(
-            f"{who} got an image {array_text(pixels)}, of more than 8 bits; put ScaleByBits,"
-            " ScaleByRange, ScaleByPercentile or Window before it: depth=... (--bits or --window),"
-            " so that the scaling is a choice"
-        )
-        self.values = (pixels.min().item(), pixels.max().item())
-
-
 def _eight_bits(pixels: Pixels, who: str) -> Pixels:
     refuse_alpha(pixels, who)
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8) * np.uint8(255)
     if pixels.dtype != np.uint8:
-        raise UnscaledDepthError(who, pixels)
+        raise UnscaledDepthError(
+            f"{who} got an image {array_text(pixels)}, of more than 8 bits; put ScaleByBits,"
+            " ScaleByRange, ScaleByPercentile or Window before it: depth=... (--bits or --window),"
+            " so that the scaling is a choice",
+            (pixels.min().item(), pixels.max().item()),
+        )
     return pixels

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from torchcross import errors
 from torchcross._kit.argument_checks import as_text, check_choice, repeated_names
-from torchcross.errors import InputError, TorchcrossError, TorchcrossWarning
+from torchcross.errors import InputError, TorchcrossError, TorchcrossWarning, UnscaledDepthError
 from torchcross.messages import printable, without_middle
 
 CLASSES = [
@@ -56,6 +56,11 @@ def test_every_error_and_warning_has_such_a_message(kind: type[Exception]) -> No
     assert message.startswith("the name \\x1b[31mxxx")
     assert message.endswith("give another one")
     assert str(pickle.loads(pickle.dumps(error))) == message
+
+
+def test_the_range_of_an_image_survives_the_trip_out_of_a_process() -> None:
+    error = UnscaledDepthError("an image has more than 8 bits", (0, 4095))
+    assert pickle.loads(pickle.dumps(error)).values == (0, 4095)
 
 
 def test_long_values_are_shortened_in_messages() -> None:

@@ -18,7 +18,7 @@ from torchcross.cli.group import (
     Command,
     ForeignCommand,
     Group,
-    InterruptedCommand,
+    InterruptWithAdvice,
     run_group,
 )
 from torchcross.errors import TorchcrossError, TorchcrossWarning
@@ -103,7 +103,7 @@ def _run_command(arguments: list[str]) -> int:
         write_line(sys.stderr, f"torchcross: error: {error}")
         return REFUSED
     except KeyboardInterrupt as interrupt:
-        if isinstance(interrupt, InterruptedCommand):
+        if isinstance(interrupt, InterruptWithAdvice):
             advice = f"; {interrupt}"
         write_line(sys.stderr, f"torchcross: interrupted{printable(advice)}")
         return _INTERRUPTED

@@ -28,8 +28,8 @@ REFUSED = 2
 """The exit status where the arguments, or what they name, cannot be used."""
 
 
-class InterruptedCommand(KeyboardInterrupt):
-    """Ctrl-C in a command that says what stays and how to go on."""
+class InterruptWithAdvice(KeyboardInterrupt):
+    """Ctrl-C in a command that says what stays and how to go on. It is no error."""
 
 
 class Parser(argparse.ArgumentParser):
