@@ -8,6 +8,12 @@ from tests.repository.markdown import fences
 
 ROOT = Path(__file__).parents[2]
 
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+    ROOT / "benchmarks/README.md",
+]
+
 PACKAGES = ("mlflow", "open_clip", "tensorboard", "timm", "torchvision", "transformers", "wandb")
 """`make packages` has them."""
 ENGINES = ("lightning",)
@@ -16,11 +22,10 @@ ENGINES = ("lightning",)
 
 def pages_with(packages: tuple[str, ...]) -> list[Path]:
     """Return the pages with a block that needs any of these packages."""
-    return [
-        path
-        for path in sorted(ROOT.glob("docs/**/*.md"))
-        if any(
-            set(fence.packages) & set(packages)
-            for fence in fences(path.read_text(encoding="utf-8"))
-        )
-    ]
+    return [path for path in PAGES if count_of_blocks(path, packages)]
+
+
+def count_of_blocks(path: Path, packages: tuple[str, ...]) -> int:
+    """Return how many blocks of a page need some of these packages, and no others."""
+    blocks = fences(path.read_text(encoding="utf-8"))
+    return sum(bool(block.packages) and set(block.packages) <= set(packages) for block in blocks)

@@ -18,6 +18,7 @@ import torch
 
 from tests.repository.markdown import Fence, broken_links, fences
 from tests.repository.page_packages import ENGINES, PACKAGES
+from tests.repository.page_packages import PAGES as ALL_PAGES
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -130,8 +131,11 @@ def test_one_environment_has_all_packages_of_a_block() -> None:
 
 
 def runs_somewhere(fence: Fence) -> bool:
-    """Say whether `make packages` or `make engines` has all that the block needs."""
-    return any(set(fence.packages) <= set(environment) for environment in (PACKAGES, ENGINES))
+    """Say whether `make packages` or `make engines` has all that the block needs, and runs it."""
+    if not fence.packages:
+        return True
+    is_run = fence.language == "python" and fence.not_run is None
+    return is_run and any(set(fence.packages) <= set(each) for each in (PACKAGES, ENGINES))
 
 
 @pytest.mark.parametrize(
@@ -146,6 +150,15 @@ def runs_somewhere(fence: Fence) -> bool:
 def test_a_block_that_no_environment_runs_is_caught(packages: str, runs: bool) -> None:
     (fence,) = fences(f"<!-- run with: {packages} -->\n```python\nx = 1\n```\n")
     assert runs_somewhere(fence) is runs
+
+
+def test_a_block_with_packages_in_another_language_is_caught() -> None:
+    (fence,) = fences("<!-- run with: timm -->\n```text\nx = 1\n```\n")
+    assert not runs_somewhere(fence)
+
+
+def test_every_page_that_is_run_is_looked_at_for_packages() -> None:
+    assert {*PAGES, *OTHER_PAGES} <= {*ALL_PAGES}
 
 
 @pytest.mark.parametrize("path", [*PAGES, *OTHER_PAGES], ids=name_of)
