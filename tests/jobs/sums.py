@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchcross._kit.whole_files import write_whole
-from torchcross.jobs import Resources, Unit
+from torchcross.jobs import Resources, Unit, UnitReport
+from torchcross.jobs.work import make_unit
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,12 @@ def expected(numbers: int = 6, group: int = 3) -> dict[str, bytes]:
 def runs_of(folder: Path) -> list[str]:
     """The keys of all units that were run, as often as they were."""
     return sorted(path.name.partition(".")[0] for path in (folder / "witnesses").iterdir())
+
+
+def report_of(folder: Path, job: Sums, key: str = "square1") -> UnitReport:
+    """What becomes of a unit that this process makes."""
+    units = {unit.key: unit for unit in job.units()}
+    return make_unit(job, units[key], str(folder), 60.0)
 
 
 def run_in_another_process(

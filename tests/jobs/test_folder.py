@@ -195,6 +195,15 @@ def test_a_half_made_result_becomes_an_attempt(tmp_path):
     assert (attempt / "train" / "a" / "checkpoint").read_text() == "half"
 
 
+def test_a_half_made_result_takes_the_place_of_an_earlier_one(folder, tmp_path):
+    checkpoint_of(folder.attempts.begin("a"), 1)
+    half_made = tmp_path / "train"
+    checkpoint_of(tmp_path, 2)
+    folder.attempts.adopt("a", half_made, "train")
+    attempt = folder.attempts.begin("a")
+    assert [path.name for path in (attempt / "train").iterdir()] == ["checkpoint-2"]
+
+
 def test_a_unit_that_is_held_is_made_by_nobody_else(folder):
     other = JobFolder(folder.path)
     with folder.hold("a") as is_ours:
@@ -266,6 +275,7 @@ def test_of_many_attempts_the_last_two_have_files(folder):
         ([1, 2, 3], 3, 3),
         ([1, 1, 1], 3, 1),
         ([1, 1, 2], 2, 1),
+        ([1, 2, 2, 2], 2, 0),
         ([1, 2, 1, 2], 4, 2),
         ([None, None], 2, 0),
         ([], 3, 0),
@@ -277,3 +287,27 @@ def test_an_attempt_that_leaves_a_new_file_made_progress(folder, steps, last, pr
         if step is not None:
             checkpoint_of(attempt, step)
     assert folder.attempts.with_progress("a", last) == progress
+
+
+def test_a_file_that_is_not_whole_is_no_progress(folder):
+    """Its name is another one each time: a unit that always dies there would never fail."""
+    for _ in range(3):
+        unfinished_place(folder.attempts.begin("a") / "checkpoint").touch()
+    assert folder.attempts.with_progress("a", 3) == 0
+
+
+def test_who_is_interrupted_while_it_removes_leaves_nothing_behind_a_gap(folder, monkeypatch):
+    for step in range(3):
+        checkpoint_of(folder.attempts.begin("a"), step)
+    plain = shutil.rmtree
+
+    def remove_and_end(place, **options):
+        plain(place, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", remove_and_end)
+        with pytest.raises(KeyboardInterrupt):
+            folder.attempts.remove("a")
+    folder.attempts.remove("a")
+    assert not list(folder.attempts.folder.iterdir())
