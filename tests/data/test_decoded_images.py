@@ -18,7 +18,9 @@ from PIL import Image
 import torchcross as tx
 from tests.medimeta.convert_cases import DEEP
 from torchcross._kit.lock import acquire_lock
-from torchcross.data.sources import image_reading
+from torchcross.data.sources import decoded_file, image_reading
+from torchcross.data.sources.decoded_images import decode_image
+from torchcross.data.sources.flattening import OnRemark, Remark
 from torchcross.errors import ReadError, SourceError, TorchcrossWarning
 
 EVERY = np.arange(6)
@@ -182,6 +184,15 @@ def test_channels_that_lose_bits_are_warned_of_each_time(folder: Path, cache: ob
             source_of(folder, cache).read([0])
 
 
+def test_all_that_must_be_said_of_an_image_is() -> None:
+    def decode(place: int, on_remark: OnRemark) -> torch.Tensor:
+        on_remark(Remark(is_deep=True, loses_bits=True))
+        on_remark(Remark(one_colour=True))
+        return torch.zeros(3, 4, 4, dtype=torch.uint8)
+
+    assert decode_image(0, decode)[1] == Remark(one_colour=True, is_deep=True, loses_bits=True)
+
+
 def _read(given: tuple[tx.ImageFolderSource, int]) -> bytes:
     source, seed = given
     order = np.random.default_rng(seed).permutation(6)
@@ -211,6 +222,53 @@ def test_while_another_process_makes_the_file_images_are_decoded(
     reads = count_reads(monkeypatch)
     assert torch.equal(source.read(EVERY), expected)
     assert not reads
+
+
+def test_who_cannot_make_the_file_looks_for_it_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for each image: all files are looked at before the file is used."""
+    tries: list[Path] = []
+    monkeypatch.setattr(decoded_file, "acquire_lock", tries.append)
+    source_of(folder, tmp_path / "c").read(EVERY)
+    assert tries == [tmp_path / "c.lock"]
+
+
+def test_a_file_that_another_process_made_meanwhile_is_not_made_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = count_reads(monkeypatch)
+    with monkeypatch.context() as patch:
+
+        def made_meanwhile(path: Path) -> object:
+            patch.undo()
+            source_of(folder, tmp_path / "c").read([0])
+            return acquire_lock(path)
+
+        patch.setattr(decoded_file, "acquire_lock", made_meanwhile)
+        source_of(folder, tmp_path / "c").read(EVERY)
+    assert len(reads) == 6
+
+
+def test_an_image_that_cannot_be_read_does_not_make_the_file_anew_each_time(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / "dog" / "3.png").write_bytes(b"no image")
+    source_of(folder, tmp_path / "c").read([0])
+    os.utime(tmp_path / "c", ns=(1, 1))
+    source_of(folder, tmp_path / "c").read([0])
+    assert (tmp_path / "c").stat().st_mtime_ns == 1
+
+
+def test_a_damaged_file_forgets_no_warning(folder: Path, tmp_path: Path) -> None:
+    (folder / "cat" / "0.png").write_bytes(DEEP["rgb"])
+    for _ in range(2):
+        with pytest.warns(TorchcrossWarning, match="more than 8 bits for each channel"):
+            source_of(folder, tmp_path / "c").read([0])
+        content = bytearray((tmp_path / "c").read_bytes())
+        # The flags of the first of six rows of 21 bytes, which stand before the SHA-256.
+        content[-32 - 5 * 21 - 1] = 1
+        (tmp_path / "c").write_bytes(content)
 
 
 @pytest.mark.parametrize("harm", ["cut", "pixel", "trailer", "longer"])
