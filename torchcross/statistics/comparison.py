@@ -107,10 +107,10 @@ class Comparison:
     `ties` are those whose paired difference from the `best` is not significant, nor that from any
     of the `also_best`, which have the same mean as the best and are ties, too. `best` is "" where
     nothing is defined or compared, or where means do not say which algorithm is best: `notes` say
-    why, what was left out and what was not measured. `same_episodes` is False where some were not scored on the
-    episodes of the others. `failures_count_as` names the value of a failure, and is "" where
-    nothing failed. `one_training`: an algorithm was trained once, so the best and the ties are of
-    one training each. `margin` is that of the equivalences, None where none was given.
+    why, what was left out and what was not measured. `same_episodes` is False where some were not
+    scored on the episodes of the others. `failures_count_as` names the value of a failure, and is
+    "" where nothing failed. `one_training`: an algorithm was trained once, so the best and the ties
+    are of one training each. `margin` is that of the equivalences, None where none was given.
     """
 
     target: str

@@ -62,8 +62,8 @@ def within_target(
     An episode that an algorithm failed on, because it diverged there or because others scored it,
     counts as the chance level of the metric (`chance` where it is given), or as its worst value:
     `failures_count_as` of the result. The best leads with failures counted, and over the episodes
-    that every algorithm scored. What either test separates from the best is no tie. Equal means
-    share the lead: what is separated from one that leads is no tie. One algorithm alone is no best.
+    that every algorithm scored. Algorithms with equal means share the lead, and what either test
+    separates from any of the leaders is no tie. One algorithm alone is no best.
 
     With one training seed an interval is over episodes (`method` of `mean_interval`) and a test is
     the paired t test. With several they are those of `hierarchical_interval` and
@@ -93,8 +93,7 @@ def within_target(
     rows = _rows(records, views, options, untrained, split_errors or {})
     pairs = tested_pairs(views, options)
     leaders, doubt = _leaders(views, rows, pairs, metric)
-    ties = _ties(rows, pairs, leaders, level)
-    if leaders:
+    if ties := _ties(rows, pairs, leaders, level):
         pairs = with_resolution(pairs, views[0], leaders, ties, options, margin)
     return Comparison(
         target,
