@@ -91,7 +91,10 @@ def build(
     bar.finish()
     shared = splits.shared_subjects
     return Converted(
-        *(folder, source_rows, len(rows), shared),
+        folder=folder,
+        given=source_rows,
+        written=len(rows),
+        shared_subjects=shared,
         left_out=rows.left_out,
         notes=rows.notes,
         unlabelled=unlabelled_images(rows),

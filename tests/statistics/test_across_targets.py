@@ -18,8 +18,8 @@ from tests.records.sample_records import table
 from torchcross.errors import InputError
 from torchcross.records import Means, read_means
 from torchcross.statistics import across_targets, critical_difference, friedman, means_of
+from torchcross.statistics.best_names import names_of_best
 from torchcross.statistics.ranks import groups_within, ranks_of
-from torchcross.statistics.signed_ranks import names_of_best
 
 RNG = np.random.RandomState(2)
 nan = math.nan

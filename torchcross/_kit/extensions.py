@@ -27,12 +27,15 @@ def _same(name: str) -> str:
 
 @final
 class Extensions(dict[str, T]):
-    """Ours, those that were added, and those of installed packages, loaded when one is asked for.
+    """Items by name: the library's own, added ones, and those of installed packages.
 
-    group  of entry points: a name, and what belongs under it
-    kind   what one is called in errors
-    check  refuses what is none, or returns what is kept for it; it gets the name too
-    key    the name that a longer name stands for
+    An item of an installed package is loaded when it is first asked for.
+
+    own    the items of the library
+    group  the name of the group of entry points
+    kind   what an item is called in errors, such as "backbone"
+    check  gets the name and the item; returns what is stored, or raises if it is no such item
+    key    turns a longer name into the name that is looked up
     """
 
     def __init__(
@@ -132,7 +135,7 @@ class Extensions(dict[str, T]):
         return item
 
     def _warn_of_unused_points(self) -> None:
-        """Say once which entry points have the name of one of ours, which they cannot replace."""
+        """Warn, the first time only, of entry points that cannot replace an item of the library."""
         if not self._has_warned:
             self._has_warned = True
             warn_of_unused_points(self._kind, self._points(), self.own)
@@ -144,7 +147,7 @@ class Extensions(dict[str, T]):
 
 
 def checked_name(kind: str, name: object) -> str:
-    """A name that settings, files and commands can have; every registry asks for such a one."""
+    """The name itself if settings, files and commands can use it; every registry checks this."""
     if not isinstance(name, str) or not name.isprintable() or not name or name != name.strip():
         raise InputError(
             f"a {kind} cannot be called {name!r}; give a text of printable characters, without"

@@ -37,13 +37,16 @@ def sole_point(kind: str, name: str, points: Iterable[EntryPoint]) -> EntryPoint
 
 
 def warn_of_unused_points(kind: str, points: Iterable[EntryPoint], own: Container[str]) -> None:
-    """Say which entry points have the name of one of ours, which they cannot replace."""
+    """Warn of each entry point with the name of one of the library's `own` items.
+
+    Such an entry point is not used.
+    """
     for point in points:
         if point.name in own:
             warnings.warn(
                 f"the {kind} {point.name!r} of the installed package"
-                f" {package_of_point(point).name} is not used: the library has one of this name;"
-                " the package must give its own another",
+                f" {package_of_point(point).name} is not used: the library has a {kind} of this"
+                " name; the package must choose another name",
                 TorchcrossWarning,
                 stacklevel=4,
             )

@@ -50,7 +50,9 @@ class _Screen:
             wanted = sys.stderr is not None and QuietStream(sys.stderr).isatty()
         if wanted:
             self._progress = _rich_progress(
-                *(unit, items_per_step, self._lines),
+                unit,
+                items_per_step,
+                self._lines,
                 transient=transient,
                 console=console or _standard_error(),
                 shows_pace=shows_pace,

@@ -109,7 +109,8 @@ class HuggingFaceSource(TaskSource):
             self.mode,
             self.size,
             Flattening(
-                *(self.background, self.bits),
+                background=self.background,
+                bits=self.bits,
                 on_remark=lambda remark: self._warnings.warn(f"sample {sample}", remark),
             ),
         )

@@ -14,7 +14,7 @@ from torchcross.report.numbers import p_text, shots_title
 from torchcross.report.standings import Standing, favours_against_means, standings
 from torchcross.report.summary import Summary
 from torchcross.statistics import Across
-from torchcross.statistics.signed_ranks import names_of_best
+from torchcross.statistics.best_names import names_of_best
 
 _TEST: Final = "Wilcoxon's signed-rank test over targets"
 _NARROW: Final = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torchcross.report.mean_intervals import mean_interval_of
 from torchcross.report.summary import Summary
 from torchcross.statistics import Across, Interval, lower_is_better
-from torchcross.statistics.signed_ranks import names_of_best
+from torchcross.statistics.best_names import names_of_best
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from torchcross.statistics.within_target import ONE_NUMBER
 
 TIE, EQUIVALENT, NOT_COMPARED = "†", "≈", "‡"
 ONE_TRAINING, PARTIAL, TRANSDUCTIVE = "°", "∂", "§"
-OF_THOSE_THERE = "\N{ASTERISK OPERATOR}"
+NOT_ALL_ROWS = "\N{ASTERISK OPERATOR}"
 
 _NOT_EVERYWHERE = {0, ALL_SHOTS}
 """The shots that most algorithms have no cells at."""
@@ -138,7 +138,7 @@ def _signs(cell: SummaryCell) -> str:
             (TIE, cell.is_tied),
             (EQUIVALENT, cell.is_equivalent),
             (ONE_TRAINING, cell.one_training),
-            (OF_THOSE_THERE, cell.is_best and cell.some_missing),
+            (NOT_ALL_ROWS, cell.is_best and cell.some_missing),
         )
         return "".join(sign for sign, applies in signs if applies)
     return NOT_COMPARED if cell.interval.n and not cell.is_compared else ""

@@ -76,9 +76,15 @@ def write_report(
     path = _checked_path(out)
     if isinstance(table, Records):
         table = with_all_labels(table, options.get("ceilings", ()))
-    chance, failures = options.get("chance"), options.get("failures", ())
     extras = PageExtras(
-        *(curves, examples, failures, warnings, choices or {}, chance, images, tables),
+        curves=curves,
+        examples=examples,
+        failures=options.get("failures", ()),
+        warnings=warnings,
+        choices=choices or {},
+        chance=options.get("chance"),
+        images=images,
+        tables=tables,
         unfinished=unfinished,
         answers=answers,
         pictures=pictures,
@@ -88,15 +94,14 @@ def write_report(
         _check_extras_of_means(extras, options.get("metric") in (None, table.metric))
         summary = summarise(table, related=related, **options)
         facts, sections = _facts_of_means(summary), sections_of_means(summary, extras)
-    elif not len(table) and failures:
-        facts, sections = {"rows": 0, "failures": len(failures)}, sections_of_nothing(extras)
+    elif not len(table) and extras.failures:
+        facts, sections = {"rows": 0, "failures": len(extras.failures)}, sections_of_nothing(extras)
     else:
         facts, sections = _parts_of_records(table, related, options, extras)
     sections += map(table_section, extras.tables)
     compared = published_points(published or {})
     sections += settings_sections(protocol, provenance, extras.choices, compared)
-    if isinstance(table, Records) and len(table):
-        sections.append(page_section("download", "Rows", "The rows", _download(table)))
+    sections += _download_sections(table)
     write_whole(path, page_text(title, facts, sections))
     return path
 
@@ -167,6 +172,13 @@ def _facts(records: Records, summary: Summary, failures: Sequence[Failure]) -> d
 def _facts_of_means(summary: Summary) -> dict[str, object]:
     domains = {"domains": len(summary.domains)} if summary.has_domains else {}
     return {"targets": len(summary.targets), **domains, "algorithms": len(summary.algorithms)}
+
+
+def _download_sections(table: Records | Means) -> list[PageSection]:
+    """None where there are no rows."""
+    if not isinstance(table, Records) or not len(table):
+        return []
+    return [page_section("download", "Rows", "The rows", _download(table))]
 
 
 def _download(records: Records) -> Markup:

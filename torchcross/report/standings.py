@@ -10,7 +10,8 @@ import numpy as np
 
 from torchcross.statistics import Across
 from torchcross.statistics.across_result import TargetPair
-from torchcross.statistics.signed_ranks import average_ranks, names_of_best
+from torchcross.statistics.best_names import names_of_best
+from torchcross.statistics.signed_ranks import average_ranks
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from torchcross.statistics import (
     lower_is_better,
     within_target,
 )
-from torchcross.statistics.signed_ranks import names_of_best
+from torchcross.statistics.best_names import names_of_best
 
 Value = TypeVar("Value")
 
@@ -162,7 +162,10 @@ def _without_ceilings(
 def _with_gaps(
     cells: dict[CellKey, SummaryCell], ceilings: Collection[str]
 ) -> dict[CellKey, SummaryCell]:
-    """The cells, those of targets on which other algorithms have none knowing that."""
+    """The cells, with `some_missing` where another algorithm has none of that target and shots.
+
+    An algorithm that has no cell at these shots on any target is not missing, nor is a ceiling.
+    """
     names: dict[int | None, set[str]] = {}
     present: dict[tuple[str, int | None], set[str]] = {}
     for target, name, shots in cells:

@@ -18,8 +18,8 @@ from torchcross.report.cells import Column, SummaryCell
 from torchcross.report.failed_rows import failed_on, targets_without_rows
 from torchcross.report.headline import (
     EQUIVALENT,
+    NOT_ALL_ROWS,
     NOT_COMPARED,
-    OF_THOSE_THERE,
     ONE_TRAINING,
     TIE,
     CellText,
@@ -50,7 +50,7 @@ _LATEX_SIGNS = {
     NOT_COMPARED: r"$^{\ddagger}$",
     EQUIVALENT: r"$^{\approx}$",
     ONE_TRAINING: r"$^{\circ}$",
-    OF_THOSE_THERE: r"$^{\ast}$",
+    NOT_ALL_ROWS: r"$^{\ast}$",
 }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from torchcross.statistics.best_names import names_of_best
 from torchcross.statistics.comparison import ComparisonRow, Pair
-from torchcross.statistics.signed_ranks import names_of_best
 
 
 def leaders_of(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -15,7 +14,8 @@ from torchcross.statistics.special_functions import normal_cdf
 
 Floats = NDArray[np.float64]
 _EXACT_UP_TO = 50
-_ROUNDING: Final = 1e-12
+ROUNDING: Final = 1e-12
+"""Numbers that are nearer than this share of the largest one are equal but for rounding."""
 
 
 @final
@@ -69,7 +69,7 @@ def average_ranks(values: Floats) -> Floats:
     order = np.argsort(values, kind="stable")
     ascending = values[order]
     is_new = np.ones(len(values), dtype=np.bool_)
-    rounding = _ROUNDING * max(1e-300, float(np.abs(values).max(initial=0.0)))
+    rounding = ROUNDING * max(1e-300, float(np.abs(values).max(initial=0.0)))
     is_new[1:] = np.diff(ascending) > rounding
     group = np.cumsum(is_new) - 1
     sizes = np.bincount(group)
@@ -77,21 +77,6 @@ def average_ranks(values: Floats) -> Floats:
     # A group of t ties that ends at rank r has the mean rank r - (t - 1) / 2.
     ranks[order] = (np.cumsum(sizes) - (sizes - 1) / 2)[group]
     return ranks
-
-
-def names_of_best(
-    means: Mapping[str, float], *, lower_is_better: bool, size: float = 0.0
-) -> tuple[str, ...]:
-    """The names with the best mean: several where rounding alone sets them apart; none of NaN only.
-
-    `size` is that of the numbers behind the means, where means of large numbers are near 0.
-    """
-    known = {name: mean for name, mean in means.items() if math.isfinite(mean)}
-    if not known:
-        return ()
-    rounding = _ROUNDING * max(size, *map(abs, known.values()))
-    best = (min if lower_is_better else max)(known.values())
-    return tuple(name for name, mean in known.items() if abs(mean - best) <= rounding)
 
 
 def _exact_p(ranks: Floats, W: float) -> float:

@@ -137,8 +137,14 @@ class OpenedRun:
                 " of the run: open_run(folder, data=...), or --data"
             )
         return RunContext(
-            *(self.experiment, collection, targets, machine_of(self.experiment.machine)),
-            *(self.folder, lambda line: None, False, self.folder.files),
+            experiment=self.experiment,
+            collection=collection,
+            targets=targets,
+            machine=machine_of(self.experiment.machine),
+            folder=self.folder,
+            say=lambda line: None,
+            progress=False,
+            out=self.folder.files,
         )
 
     def _cell(self, row: str, target: str | None, seed: int | None) -> Cell:

@@ -122,7 +122,11 @@ def predict_images(
         batches = _batches(Path(query), names, at_once, reader)
         parts = [_predict(predictor, each.to(device)) for each in batches]
     return ImagePredictions(
-        *(names, _join(parts), algorithm.target, algorithm.seed), zero_shot=support is None
+        images=names,
+        prediction=_join(parts),
+        target=algorithm.target,
+        seed=algorithm.seed,
+        zero_shot=support is None,
     )
 
 

@@ -22,9 +22,9 @@ from torchcross.report.html import TableCell, TableColumn
 
 _NAMES: Final = ("training time", "scoring time", "together", "scoring, per episode")
 _LEGEND: Final = (
-    "Times of the last attempt at each part: the training of a row, and the scoring of its cells;"
-    " {known} of {all} cells have one. Parts that ran side by side count each for itself. Another"
-    " machine takes another time, so a page has this section only where it is asked for."
+    "A row is trained, and each of its cells is scored. The times are those of the last attempt;"
+    " {known} of {all} cells have a scoring time. Times are added, even if trainings or cells ran"
+    " side by side. Times differ between machines, so a page has this section only on request."
 )
 _FEW_SECONDS: Final = 90
 

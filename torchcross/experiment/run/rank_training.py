@@ -43,7 +43,11 @@ def fit_over_ranks(
         return fit_here(setup, folder, context.machine, context.progress, trackers)
     result = run_on_ranks(
         _fit_as_rank,
-        *(planned.experiment, planned.cell, str(folder), str(run), context.progress),
+        planned.experiment,
+        planned.cell,
+        str(folder),
+        str(run),
+        context.progress,
         ranks=ranks,
         threads=settings.threads or max(1, usable_cores() // ranks),
         device=device_type(settings),

@@ -151,8 +151,14 @@ def plan_run(experiment: Experiment, out: str | Path, jobs: Sequence[int]) -> Ru
     with TemporaryDirectory() as place, own_threads(experiment.machine):
         folder = begun or RunFolder.begin(place, experiment)
         run = RunContext(
-            *(experiment, collection, targets, machine),
-            *(folder, lambda line: None, False, folder.files),
+            experiment=experiment,
+            collection=collection,
+            targets=targets,
+            machine=machine,
+            folder=folder,
+            say=lambda line: None,
+            progress=False,
+            out=folder.files,
         )
         protocol = Protocol(run)
         protocol.look(targets)

@@ -93,8 +93,14 @@ def run_missing_cells(
         with presence.turn():
             folder = RunFolder.begin(out, experiment, alone=not presence.others())
             run = RunContext(
-                *(experiment, collection, targets, chosen.machine),
-                *(folder, say, progress, folder.files),
+                experiment=experiment,
+                collection=collection,
+                targets=targets,
+                machine=chosen.machine,
+                folder=folder,
+                say=say,
+                progress=progress,
+                out=folder.files,
             )
             call = _Call(run, at_work, presence, fit_over, computes=chosen.computes)
             bench = call.prepare()
@@ -156,7 +162,10 @@ class _Call:
         run = self._run
         job = ExperimentJob.of(run.experiment, run.folder.path, workbench_of_worker, bench)
         messages = UnitMessages(
-            *(run, bench, self._jobs, self._presence),
+            run,
+            bench,
+            self._jobs,
+            self._presence,
             has_bars=chosen.has_bars,
             keep_times=partial(keep_times, run, bench.plan),
             known_seconds=read_times(run.folder).seconds_of_units(),

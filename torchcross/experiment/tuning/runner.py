@@ -64,7 +64,14 @@ def run_missing_trials(
         with presence.turn():
             folder = TuneFolder.begin(out, experiment, alone=not presence.others())
             context = TuneContext(
-                *(experiment, collection, targets, chosen.machine), *(folder, say, progress, plan)
+                experiment=experiment,
+                collection=collection,
+                targets=targets,
+                machine=chosen.machine,
+                folder=folder,
+                say=say,
+                progress=progress,
+                plan=plan,
             )
             bench = TuneBench(context, computes=chosen.computes)
             if presence.others():
@@ -73,9 +80,7 @@ def run_missing_trials(
             _prepare(context, bench, folder_of_jobs)
             job = ExperimentJob.of(experiment, folder.path, tune_bench_of_worker, bench)
             open_jobs(bench.fingerprint(), folder_of_jobs, presence)
-        messages = UnitMessages(
-            *(context, bench, folder_of_jobs, presence), has_bars=chosen.has_bars
-        )
+        messages = UnitMessages(context, bench, folder_of_jobs, presence, has_bars=chosen.has_bars)
         if bench.plan.units or bench.search.failures:
             with messages:
                 for key, failure in bench.search.failures.items():
