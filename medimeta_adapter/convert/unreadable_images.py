@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from medimeta_adapter.convert.rows import Rows
+from torchcross.data.sources.image_files import list_some
 from torchcross.errors import ReadError, UnscaledDepthError
 
 _SHOWN = 10
@@ -26,7 +27,7 @@ def unreadable_images_error(
     unreadable = {at: each for at, each in errors.items() if at not in deep}
     parts = []
     if deep:
-        names = _some([rows.names[at] for at in deep])
+        names = list_some([rows.names[at] for at in deep])
         parts.append(
             f"{len(deep)} of {len(rows)} images of {rows.origin} have more than 8 bits, and nobody"
             f" said how to scale them; {_depth_advice(list(deep.values()))}:\n  {names}"
@@ -59,7 +60,7 @@ def _lines(rows: Rows, errors: dict[int, Exception]) -> str:
     for place, error in errors.items():
         names_by_reason.setdefault(describe_error(error), []).append(rows.names[place])
     groups = list(names_by_reason.items())
-    lines = [f"\n  {_some(names)}: {reason}" for reason, names in groups[:_SHOWN]]
+    lines = [f"\n  {list_some(names)}: {reason}" for reason, names in groups[:_SHOWN]]
     if len(groups) > _SHOWN:
         lines.append(f"\n  and {sum(len(names) for _, names in groups[_SHOWN:])} more")
     return "".join(lines)
@@ -69,8 +70,3 @@ def describe_error(error: Exception) -> str:
     """The same words for images with the same problem."""
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

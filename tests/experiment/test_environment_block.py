@@ -61,7 +61,7 @@ def test_a_page_says_when_and_where_and_how_long_each_row_took(tmp_path):
     assert "began on 2026-11-30 at 22:58 UTC" in text
     assert "ended on 2026-12-01 at 01:40 UTC: 2.7 h" in text
     assert "Hardware: Linux x86_64, Fast 9, 2 cores." in text
-    assert "3 of 4 cells have one" in text
+    assert "3 of 4 cells have a scoring time" in text
     assert rows == [
         ["scratch", "—", "4.0 s", "4.0 s", "0.500 s"],
         # One of its cells has no time, so the time of an episode is not known.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import isfinite
 
-from torchcross.report.listing import listing, range_text, value_text
+from torchcross._kit.listed_names import listed_names
 from torchcross.report.mean_intervals import mean_interval_of
 from torchcross.report.summary import Summary
+from torchcross.report.value_words import range_text, value_text
 from torchcross.statistics import Across, Interval
 from torchcross.statistics.image_level import IMAGES
 
@@ -42,7 +43,7 @@ def chance_sentences(
         *_clause(worse, "worse", len(names)),
     ]
     if unknown := [name for name in names if name not in known]:
-        clauses.append(f"no interval is known of {listing(unknown)}")
+        clauses.append(f"no interval is known of {listed_names(unknown)}")
     yield (
         f"Compared with chance ({value_text(summary, level)}) by uncorrected"
         f" {100 * across.level:g} % intervals of the means on these targets,"
@@ -56,7 +57,7 @@ def _clause(names: Sequence[str], word: str, all_names: int) -> Iterator[str]:
     if len(names) == all_names > 1 and word != "not distinguishable from it":
         yield f"all are {word}"
     else:
-        yield f"{listing(names)} {'is' if len(names) == 1 else 'are'} {word}"
+        yield f"{listed_names(names)} {'is' if len(names) == 1 else 'are'} {word}"
 
 
 def _what_of(intervals: Sequence[Interval]) -> str:

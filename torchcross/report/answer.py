@@ -7,12 +7,13 @@ from math import isfinite
 from typing import Final
 
 from torchcross._kit.counts import count_text
+from torchcross._kit.listed_names import first_names, listed_names
 from torchcross.records.shots import ALL_SHOTS
 from torchcross.report.against_chance import chance_sentences
-from torchcross.report.listing import listing, range_text, value_text
 from torchcross.report.numbers import p_text, shots_title
 from torchcross.report.standings import Standing, favours_against_means, standings
 from torchcross.report.summary import Summary
+from torchcross.report.value_words import range_text, value_text
 from torchcross.statistics import Across
 from torchcross.statistics.best_names import names_of_best
 
@@ -26,7 +27,6 @@ _WIDE: Final = (
     "The interval holds 0 though the test separates the two: it takes differences over targets as"
     " normal, and a few large ones widen it; the test ranks them."
 )
-_MOST_NAMED: Final = 6
 
 
 def answer(summary: Summary) -> str:
@@ -55,7 +55,8 @@ def _groups_apart(summary: Summary) -> Iterator[str]:
     groups = _groups(summary)
     if len(groups) > 1:
         listed = "; ".join(
-            f"{_some(names)} ({count_text(len(targets), 'targets')})" for names, targets in groups
+            f"{first_names(names)} ({count_text(len(targets), 'targets')})"
+            for names, targets in groups
         )
         yield (
             f"These {len(groups)} groups of rows share no target, and are not compared with one"
@@ -80,11 +81,6 @@ def _groups(summary: Summary) -> list[tuple[list[str], set[str]]]:
                 apart.append((names, shared))
         groups = [*apart, own]
     return groups
-
-
-def _some(names: Sequence[str]) -> str:
-    rest = len(names) - _MOST_NAMED
-    return f"{', '.join(names[:_MOST_NAMED])} and {rest} more" if rest > 0 else listing(names)
 
 
 def _sentences(summary: Summary, shots: int | None) -> Iterator[str]:
@@ -123,7 +119,7 @@ def _lead(
     others: Sequence[Standing],
 ) -> str:
     targets = count_text(len(across.targets), "targets")
-    leader, names = leaders[0], listing([each.name for each in leaders])
+    leader, names = leaders[0], listed_names([each.name for each in leaders])
     if across.not_averaged:
         how = "leads by its" if len(leaders) == 1 else "share the lead by their"
         return (
@@ -144,7 +140,7 @@ def _lead(
     # Pairs with equal means have different intervals.
     is_one_pair = len(leaders) == len(seconds) == 1
     bounds = _bounds(summary, across, others[0]) if is_one_pair else ""
-    return f"{text}, {gap} {side} {listing(seconds)}{bounds}."
+    return f"{text}, {gap} {side} {listed_names(seconds)}{bounds}."
 
 
 def _bounds(summary: Summary, across: Across, second: Standing) -> str:
@@ -173,7 +169,7 @@ def _rank_leaders(across: Across, leaders: Sequence[Standing]) -> Iterator[str]:
     ]
     if not {each.name for each in leaders} <= {*names}:
         have = "has" if len(names) == 1 else "have"
-        yield f"{listing(names)} {have} the best mean rank, {best:.2f}."
+        yield f"{listed_names(names)} {have} the best mean rank, {best:.2f}."
 
 
 def _tests(
@@ -184,14 +180,14 @@ def _tests(
     if favours := favours_against_means(across):
         names = [f"{better} over {worse} (p {p_text(p)})" for better, worse, p in favours]
         yield (
-            f"{subject} favours {listing(names)}, unlike the means: it ranks the differences over"
-            " targets, and a few large ones decide a mean."
+            f"{subject} favours {listed_names(names)}, unlike the means: it ranks the differences"
+            " over targets, and a few large ones decide a mean."
         )
-        subject, them = "It", listing([each.name for each in leaders])
+        subject, them = "It", listed_names([each.name for each in leaders])
     below = [each for each in others if each.is_separate]
     tied = [each for each in others if not each.is_separate and not each.is_favoured]
     if below and tied:
-        leading = listing([each.name for each in leaders])
+        leading = listed_names([each.name for each in leaders])
         yield (
             f"{subject} separates {leading} from {_names(below, max)}, and not from"
             f" {_names(tied, min)}."
@@ -203,7 +199,7 @@ def _tests(
         yield f"{subject} does not tell {them} apart from {_names(tied, min)}{few}."
     beaten = [name for name in across.algorithms if _is_beaten_by_all(across, name)]
     if beaten and len(across.algorithms) > 2:
-        yield f"All others beat {listing(beaten)} by this test."
+        yield f"All others beat {listed_names(beaten)} by this test."
     if len(leaders) == 1:
         yield from _contradiction(across, others)
 
@@ -224,12 +220,12 @@ def _names(standings: Sequence[Standing], least: Callable[[Iterable[float]], flo
     names = [each.name for each in standings]
     known = [each.p for each in standings if isfinite(each.p)]
     if not known:
-        return listing(names)
+        return listed_names(names)
     bound = p_text(least(known))
     if len(names) == 1:
         return f"{names[0]} (p {bound})"
     side = "less" if least is max else "more"
-    return f"{listing(names)} (p {bound}{'' if bound == '1' else f' or {side}'})"
+    return f"{listed_names(names)} (p {bound}{'' if bound == '1' else f' or {side}'})"
 
 
 def _is_beaten_by_all(across: Across, name: str) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from math import isqrt
 from statistics import median
 
+from torchcross._kit.listed_names import first_names, listed_names
 from torchcross.report.cells import CellKey
 from torchcross.report.numbers import shots_title
-from torchcross.report.places import names_text
 from torchcross.report.summary import Summary
 from torchcross.statistics.image_level import IMAGES
 from torchcross.statistics.intervals import AT_END
@@ -27,7 +27,6 @@ _METHODS = {
         " squared widths of the t intervals over seeds and over episodes"
     ),
 }
-_MOST_NAMED = 6
 
 
 def method_words(summary: Summary) -> str:
@@ -56,14 +55,9 @@ def _own_words(groups: Sequence[Sequence[CellKey]]) -> list[str]:
     for word, name_of in kinds:
         parts = [list(dict.fromkeys(map(name_of, group))) for group in groups]
         if len({name for part in parts for name in part}) == sum(map(len, parts)):
-            return [f"{word} {_some(part)}: " for part in parts]
+            return [f"{word} {first_names(part)}: " for part in parts]
     cells = [[f"{key[0]} at {shots_title(key[2])}" for key in group] for group in groups]
-    return [f"of {_some(list(dict.fromkeys(each)))}: " for each in cells]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"{', '.join(names[:_MOST_NAMED])}{more}"
+    return [f"of {first_names(list(dict.fromkeys(each)))}: " for each in cells]
 
 
 def pairs_words(summary: Summary) -> str:
@@ -74,7 +68,7 @@ def pairs_words(summary: Summary) -> str:
     # n algorithms are n (n - 1) / 2 pairs.
     scored = ((count, (1 + isqrt(1 + 8 * count)) // 2) for count in fewer)
     with_scores = [f"{count} where {names} of them have scores" for count, names in scored]
-    rest = f" ({names_text(with_scores)})" if fewer else ""
+    rest = f" ({listed_names(with_scores)})" if fewer else ""
     pairs = "the one pair" if most == 1 else f"the {most} pairs"
     twice = ", twice where any failed: with failures counted, and over the common episodes"
     return (
@@ -106,7 +100,7 @@ def sentences(summary: Summary) -> Iterator[str]:
         yield f"Intervals and tests are {about}."
         return
     places = list(dict.fromkeys(f"{target} at {shots_title(shots)}" for target, _, shots in narrow))
-    yield f"Of {_some(places)} they are {about}."
+    yield f"Of {first_names(places)} they are {about}."
 
 
 def is_over_images(summary: Summary) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from torchcross._kit.listed_names import listed_names
 from torchcross.report.numbers import shots_title
 
 
@@ -16,12 +17,6 @@ def places_text(places: Iterable[tuple[str, int]]) -> str:
     for target, numbers in shots_of.items():
         alike.setdefault(tuple(sorted(numbers)), []).append(target)
     return "; ".join(
-        f"{', '.join(targets)} at {names_text(map(shots_title, numbers))}"
+        f"{', '.join(targets)} at {listed_names(map(shots_title, numbers))}"
         for numbers, targets in alike.items()
     )
-
-
-def names_text(names: Iterable[str]) -> str:
-    """As in "a, b and c"."""
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last

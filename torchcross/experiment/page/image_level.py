@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchcross._kit.listed_names import first_names
 from torchcross.errors import InputError
 from torchcross.experiment.page.redrawn_plans import redraw_plans
 from torchcross.experiment.run.folder import RunFolder
@@ -15,7 +16,6 @@ from torchcross.report.summary import EpisodeDraws
 from torchcross.statistics import Draws
 
 IMAGES, EPISODES = "images", "episodes"
-_MOST_NAMED = 8
 _ASKED = (
     "Intervals and marks are over episodes of these images, as was asked for. Where episodes share"
     " images, they say too little about other images like these."
@@ -106,10 +106,9 @@ def _missing_plans(
         if digest not in by_digest and not run.is_supervised(algorithm)
     )
     if missing:
-        named = ", ".join(list(missing)[:_MOST_NAMED])
-        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+        named = first_names(list(missing))
         yield (
-            f"Intervals and marks of {named}{more} are over episodes of these images: the run has"
+            f"Intervals and marks of {named} are over episodes of these images: the run has"
             " no plans of them (earlier versions kept none), so which images they share is not"
             " known. Where episodes share images, such intervals say too little about other images"
             f" like these. `torchcross report {run.path.name} --data FOLDER` draws the plans again."

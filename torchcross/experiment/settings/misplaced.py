@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+from torchcross._kit.listed_names import listed_names
 from torchcross._kit.suggestions import suggest
 
 _FAR, _NEAR = 0.5, 0.7
@@ -23,11 +24,13 @@ def unknown_setting(name: str, place: str, own: Sequence[str], every: Sequence[s
         unlike = own if _likeness(name, own) < _FAR else ()
         full = f"{place}{name}"
         return f"no setting is called {full!r}; {suggest(full, own, unlike)}"
-    text = f"no setting is called '{place}{name}'; did you mean {_either(map(repr, meant))}?"
+    either = listed_names(map(repr, meant), "or")
+    text = f"no setting is called '{place}{name}'; did you mean {either}?"
     if not place:
         return text
     homes = dict.fromkeys(each.rpartition(".")[0] for each in meant)
-    sections = _either(f"[{home}]" if home else "the part above all sections" for home in homes)
+    names = (f"[{home}]" if home else "the part above all sections" for home in homes)
+    sections = listed_names(names, "or")
     return f"{text} In a TOML file, {_last(meant[0])!r} stands in {sections}"
 
 
@@ -54,8 +57,3 @@ def _likeness(name: str, settings: Iterable[str]) -> float:
 
 def _last(setting: str) -> str:
     return setting.rpartition(".")[2]
-
-
-def _either(items: Iterable[str]) -> str:
-    *others, last = items
-    return f"{', '.join(others)} or {last}" if others else last

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from torchcross._kit.counts import count_text
+from torchcross._kit.listed_names import first_names
 from torchcross.transfer.rankings import Correlation
-
-_NAMED = 6
 
 
 def lacking_correlation_lines(correlations: Sequence[tuple[str, Correlation]]) -> Iterator[str]:
@@ -26,17 +25,10 @@ def lacking_correlation_lines(correlations: Sequence[tuple[str, Correlation]]) -
         if item.reason and not is_said:
             names.setdefault((_scope_of(item), item.reason), {})[name] = None
     for (scope, reason), named in names.items():
-        yield f"No correlation {scope} for {_list_text(list(named))}: {reason}."
+        yield f"No correlation {scope} for {first_names(list(named))}: {reason}."
 
 
 def _scope_of(item: Correlation) -> str:
     pairs = f"over {count_text(item.n, 'pairs')} {'with' if item.self_pairs else 'without'}"
     where = "" if item.over == "pooled" else f"{item.over}, "
     return f"{where}{pairs} self-pairs"
-
-
-def _list_text(names: Sequence[str]) -> str:
-    if len(names) > _NAMED:
-        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
-    *most, last = names
-    return f"{', '.join(most)} and {last}" if most else last

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from torchcross._kit.counts import count_text
+from torchcross._kit.listed_names import first_names
 from torchcross.report.html import note, prose
 from torchcross.report.markup import Markup, element, join
 from torchcross.report.rank_matrix import MatrixCell, rank_matrix
@@ -15,8 +16,6 @@ from torchcross.transfer.rankings import FEWEST_TARGETS
 from torchcross.transfer.rankings.answer import no_inference_text
 from torchcross.transfer.results import SELF, SETUPS
 from torchcross.transfer.source_target import dataset_of, is_self_pair
-
-_NAMED = 6
 
 
 def result_section(analysis: StudyAnalysis) -> Iterator[Markup]:
@@ -83,11 +82,10 @@ def _missing(analysis: StudyAnalysis) -> Iterator[str]:
     missing = [pair for pair in analysis.matrix.missing if not is_self_pair(*pair)]
     if not missing:
         return
-    names = ", ".join(f"{source} → {target}" for source, target in missing[:_NAMED])
-    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    names = first_names([f"{source} → {target}" for source, target in missing])
     pairs = count_text(analysis.matrix.values.size, "pairs")
     yield (
-        f"{len(missing)} of {pairs} are missing or lack a fold ({names}{more}). They are blank, and"
+        f"{len(missing)} of {pairs} are missing or lack a fold ({names}). They are blank, and"
         " nothing is filled in."
     )
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torchcross._kit.listed_names import first_names
 from torchcross._kit.user_files import read_user_file, read_user_text
 from torchcross.transfer.page import PairDistances, StudyContents, TaskMap
 from torchcross.transfer.published.pair_files import (
@@ -20,8 +21,6 @@ from torchcross.transfer.results import StudyResults
 from torchcross.transfer.similarity import ExpertVotes, read_votes
 from torchcross.transfer.similarity.geometry import TaskDistances
 from torchcross.transfer.source_target import SourceTargetTable
-
-_NAMED = 6
 
 
 def with_tables(
@@ -140,10 +139,9 @@ def _cautions(
                 f" (draw {', '.join(map(str, repeated))}): they are {count - len(repeated)} draws."
             )
         if lost := _lost_pairs(results, column):
-            named = ", ".join(f"{source} → {target}" for source, target in lost[:_NAMED])
-            more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+            named = first_names([f"{source} → {target}" for source, target in lost])
             yield (
-                f"`{column.name}` lacks {len(lost)} pairs that have a value ({named}{more}): they"
+                f"`{column.name}` lacks {len(lost)} pairs that have a value ({named}): they"
                 " are in none of its plots, rankings and correlations. Give them, or leave it so."
             )
     if votes is not None and votes.ties:

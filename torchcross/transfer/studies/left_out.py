@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from torchcross._kit.listed_names import first_names
 from torchcross.transfer.studies.settings import StudyDesign
-
-_NAMED: Final = 6
 
 
 def left_out_text(design: StudyDesign) -> str:
@@ -16,22 +13,15 @@ def left_out_text(design: StudyDesign) -> str:
         return ""
     verb, such = ("is", "the pair") if len(pairs) == 1 else ("are", "such pairs")
     text = (
-        f"{_list_text(pairs)} {verb} left out: a source that was learned from the target has seen"
+        f"{first_names(pairs)} {verb} left out: a source that was learned from the target has seen"
         f" its test images. self_pairs = true keeps {such}, marked."
     )
     unused = design.unused_sources
     if unused:
         verb = "is" if len(unused) == 1 else "are"
-        text += f" {_list_text(unused)} {verb} not trained, for there is no other target."
+        text += f" {first_names(unused)} {verb} not trained, for there is no other target."
     return text
 
 
 def _words_of(source: str, target: str) -> str:
     return f"{source} on itself" if source == target else f"{source} on {target}"
-
-
-def _list_text(names: list[str] | tuple[str, ...]) -> str:
-    if len(names) > _NAMED:
-        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
-    *most, last = names
-    return f"{', '.join(most)} and {last}" if most else last

@@ -1,15 +1,8 @@
-"""Names and values in a sentence."""
+"""Values in a sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torchcross.report.summary import Summary
-
-
-def listing(names: Sequence[str]) -> str:
-    *most, last = names
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def value_text(summary: Summary, value: float) -> str:
