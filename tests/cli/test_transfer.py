@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from medimeta_adapter.synthetic import generate
 from tests.command_line import refused, run
+from tests.transfer.study_files import study_text, write_study
 from torchcross import backbones
 from torchcross.experiment import engine_settings
 from torchcross.experiment.settings.listing import settings
@@ -17,39 +17,11 @@ from torchcross.experiment.studies import StudyFile, engine_of_study, read_study
 from torchcross.jobs import ExecutorEngine, InlineEngine, LocalEngine
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-STUDY = """
-[data]
-folder = "data"
-channels = 1
-
-[model]
-backbone = { name = "conv4", channels = 4 }
-
-[study]
-sources = ["scratch", "oct"]
-targets = ["pneumonia"]
-folds = 2
-source_images = 60
-target_images = 40
-
-[source_training]
-epochs = 1
-
-[fine_tuning]
-epochs = 1
-batch_size = 16
-
-[scores]
-names = ["knn"]
-"""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("transfer")
-    generate(folder / "data", scale="tiny", only=["oct", "pneumonia"])
-    (folder / "study.toml").write_text(STUDY, encoding="utf-8")
-    return folder
+    return write_study(tmp_path_factory.mktemp("transfer"), ["oct", "pneumonia"])
 
 
 def test_a_study_from_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,10 +91,10 @@ def test_the_studies_of_real_images_have_the_settings_that_there_are(name: str) 
 
 def test_jobs_win_over_the_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = folder / "slow.toml"
-    file.write_text(STUDY + "\n[engine]\njobs = 0\n", encoding="utf-8")
+    file.write_text(study_text(more="[engine]\njobs = 0"), encoding="utf-8")
     never = folder / "never"
     assert "engine.jobs is 0" in refused(capsys, "transfer", "run", file, "--out", never)
-    file.write_text(STUDY + "\n[engine]\njobs = 2\n", encoding="utf-8")
+    file.write_text(study_text(more="[engine]\njobs = 2"), encoding="utf-8")
     engines = (
         engine_of_study(read_study(file, overrides), never)
         for overrides in ({}, {"engine.jobs": 1})
@@ -140,7 +112,7 @@ def test_a_device_that_is_not_here_is_refused(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     file, never = folder / "study.toml", folder / "never"
-    file.write_text(STUDY, encoding="utf-8")
+    file.write_text(study_text(), encoding="utf-8")
     asked = ("transfer", "run", file, "--out", never, "--device")
     assert "machine.device='cuda' is not here" in refused(capsys, *asked, "cuda")
     assert "'gpu' is not a device" in refused(capsys, *asked, "gpu")

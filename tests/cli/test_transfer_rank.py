@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medimeta_adapter.synthetic import generate
 from tests.command_line import refused, run
+from tests.transfer.study_files import study_text, write_study
 from torchcross.data import TaskSource
 from torchcross.experiment.source_ranking import SourceRanking
 from torchcross.experiment.source_ranking_tables import ranking_text
@@ -21,38 +21,13 @@ from torchcross.transfer.source_choice import ScoreHalves
 from torchcross.transfer.source_scores import SourceScores
 
 NAMES = {"oct/disease class", "pneumonia/pneumonia presence"}
-STUDY = """
-[data]
-folder = "data"
-channels = 1
-[model]
-backbone = { name = "conv4", channels = 4 }
-[study]
-sources = ["scratch", "oct", "reptile:oct"]
-targets = ["pneumonia"]
-folds = 2
-source_images = 60
-target_images = 40
-[source_training]
-epochs = 1
-[fine_tuning]
-epochs = 1
-[reptile]
-iterations = 1
-meta_batch = 1
-ways = 2
-shots = 2
-[scores]
-names = ["knn"]
-"""
+REPTILE = "[reptile]\niterations = 1\nmeta_batch = 1\nways = 2\nshots = 2"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("rank")
-    generate(folder / "data", scale="tiny", only=["oct", "pneumonia", "derm"])
-    (folder / "study.toml").write_text(STUDY, encoding="utf-8")
-    return folder
+    text = study_text(sources=("scratch", "oct", "reptile:oct"), more=REPTILE)
+    return write_study(tmp_path_factory.mktemp("rank"), ["oct", "pneumonia", "derm"], text)
 
 
 def command(folder: Path, *more: object) -> tuple[object, ...]:

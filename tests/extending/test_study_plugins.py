@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from medimeta_adapter.synthetic import generate
 from tests.command_line import refused, run
+from tests.transfer.study_files import study_text, write_study
 from torchcross._kit.plugin_files import PluginFile
 from torchcross.transfer.studies import StudyFolder
 from torchcross.transfer.studies.inputs import (
@@ -18,34 +18,11 @@ from torchcross.transfer.studies.inputs import (
     plugin_inputs,
 )
 
-STUDY = """
-{top}
-[data]
-folder = "data"
-channels = 1
-[model]
-backbone = "means_net"
-[study]
-sources = ["scratch", "oct"]
-targets = ["pneumonia"]
-folds = 2
-source_images = 60
-target_images = 40
-[source_training]
-epochs = 1
-[fine_tuning]
-epochs = 1
-[scores]
-names = ["knn"]
-"""
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plugins")
-    generate(folder / "data", scale="tiny", only=["oct", "pneumonia", "derm"])
-    (folder / "study.toml").write_text(STUDY.format(top=""), encoding="utf-8")
-    return folder
+    return write_study(folder, ["oct", "pneumonia", "derm"], study_text(backbone='"means_net"'))
 
 
 @pytest.mark.long
@@ -72,7 +49,7 @@ def test_a_study_with_a_backbone_of_a_plugin(folder, plugin, registries, tmp_pat
 
 def test_plugins_of_a_file_are_beside_it(folder, plugin, tmp_path, capsys) -> None:
     file = tmp_path / "study.toml"
-    text = STUDY.format(top='plugins = ["mine.py"]').replace('"data"', f'"{folder / "data"}"')
+    text = study_text(top='plugins = ["mine.py"]', data=folder / "data", backbone='"means_net"')
     file.write_text(text, encoding="utf-8")
     out = tmp_path / "out"
     status, _, _ = run(capsys, "transfer", "run", file, "--out", out, "--jobs", 1, "--quiet")

@@ -7,6 +7,7 @@ import torch
 from torchcross import Task, TensorSource
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal, Target
 from torchcross.transfer import StudyTraining
+from torchcross.transfer.studies import StudyDesign, StudyScores, StudySettings
 
 FAST = StudyTraining(epochs=1, batch_size=16, augment=False)
 BACKBONE = {"name": "conv4", "channels": 4}
@@ -18,6 +19,18 @@ SOURCES: dict[str, Target] = {
     "shapes": MultiClass(["a", "b", "c"]),
     "lesions": Binary(["benign", "malignant"]),
 }
+
+
+def fast_settings(design: StudyDesign, scores: StudyScores) -> StudySettings:
+    """A study of a small network, each of whose trainings has one epoch."""
+    return StudySettings(
+        study=design,
+        backbone=BACKBONE,
+        channels=1,
+        source_training=FAST,
+        fine_tuning=FAST,
+        scores=scores,
+    )
 
 
 def images_of(name: str, count: int = 60, subjects: int = 30) -> TensorSource:

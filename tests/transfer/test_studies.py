@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.transfer.study_data import BACKBONE, FAST, images_of
+from tests.transfer.study_data import BACKBONE, FAST, fast_settings, images_of
 from torchcross import Task, TensorSource, transfer
 from torchcross.backbones import conv4
 from torchcross.errors import InputError
@@ -23,7 +23,6 @@ from torchcross.transfer.studies import (
     StudyDesign,
     StudyFolder,
     StudyScores,
-    StudySettings,
     StudyTraining,
     run_study,
     write_study_report,
@@ -31,13 +30,9 @@ from torchcross.transfer.studies import (
 from torchcross.transfer.studies.parts import fold_parts
 
 STUDY = partial(transfer.study, backbone=BACKBONE, folds=2, source_training=FAST, fine_tuning=FAST)
-SETTINGS = StudySettings(
-    study=StudyDesign(sources=("shapes", "scratch"), targets=("grades", "findings"), folds=2),
-    backbone=BACKBONE,
-    channels=1,
-    source_training=FAST,
-    fine_tuning=FAST,
-    scores=StudyScores(names=("logme", "leep"), task2vec=30),
+SETTINGS = fast_settings(
+    StudyDesign(sources=("shapes", "scratch"), targets=("grades", "findings"), folds=2),
+    StudyScores(names=("logme", "leep"), task2vec=30),
 )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.transfer.study_data import BACKBONE, FAST, images_of
+from tests.transfer.study_data import fast_settings, images_of
 from torchcross import TensorSource
 from torchcross.transfer import distance, task2vec
 from torchcross.transfer.studies import (
@@ -26,14 +26,7 @@ from torchcross.transfer.studies.parts import fold_parts
 from torchcross.transfer.studies.units import TaskEmbeddingWork, key_of, works_of
 
 DESIGN = StudyDesign(sources=("shapes", "scratch"), targets=("grades",), folds=2)
-SETTINGS = StudySettings(
-    study=DESIGN,
-    backbone=BACKBONE,
-    channels=1,
-    source_training=FAST,
-    fine_tuning=FAST,
-    scores=StudyScores(names=("logme",), task2vec=12),
-)
+SETTINGS = fast_settings(DESIGN, StudyScores(names=("logme",), task2vec=12))
 
 
 def embed(settings: StudySettings, out: Path, *fold: int, target: TensorSource) -> dict:

@@ -6,13 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.report.reading import read_page
-from tests.transfer.study_data import BACKBONE, FAST, images_of
+from tests.transfer.study_data import fast_settings, images_of
 from torchcross.report.text_escapes import markdown_text
 from torchcross.transfer.studies import (
     SourcesByName,
     StudyDesign,
     StudyScores,
-    StudySettings,
     run_study,
     write_study_report,
 )
@@ -21,14 +20,7 @@ from torchcross.transfer.studies.left_out import left_out_text
 from torchcross.transfer.studies.split_report import split_tables
 
 DESIGN = StudyDesign(sources=("scratch", "shapes"), targets=("shapes",), folds=2)
-SETTINGS = StudySettings(
-    study=DESIGN,
-    backbone=BACKBONE,
-    channels=1,
-    source_training=FAST,
-    fine_tuning=FAST,
-    scores=StudyScores(names=("knn",), task2vec=20),
-)
+SETTINGS = fast_settings(DESIGN, StudyScores(names=("knn",), task2vec=20))
 LINE = (
     "shapes on itself is left out: a source that was learned from the target has seen its test"
     " images. self_pairs = true keeps the pair, marked. shapes is not trained, for there is no"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.report.reading import read_page
-from tests.transfer.study_data import BACKBONE, FAST, images_of
+from tests.transfer.study_data import fast_settings, images_of
 from torchcross._kit import tensor_files
 from torchcross.errors import DamageError, InputError
 from torchcross.jobs import ExecutorEngine, JobFolder
@@ -19,7 +19,6 @@ from torchcross.transfer.studies import (
     StudyFolder,
     StudyMachine,
     StudyScores,
-    StudySettings,
     run_study,
     study_contents,
     write_study_report,
@@ -27,13 +26,9 @@ from torchcross.transfer.studies import (
 from torchcross.transfer.studies.folder import read_record
 from torchcross.transfer.studies.job import StudyJob, write_record
 
-SETTINGS = StudySettings(
-    study=StudyDesign(sources=("shapes",), targets=("grades",), folds=2),
-    backbone=BACKBONE,
-    channels=1,
-    source_training=FAST,
-    fine_tuning=FAST,
-    scores=StudyScores(names=("knn",)),
+SETTINGS = fast_settings(
+    StudyDesign(sources=("shapes",), targets=("grades",), folds=2),
+    StudyScores(names=("knn",)),
 )
 DATA = SourcesByName({name: images_of(name) for name in ("shapes", "grades")})
 KIND = "torchcross.transfer.studies.machine.processor_kind"

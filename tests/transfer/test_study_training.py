@@ -10,25 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from tests.transfer.study_data import BACKBONE, FAST, images_of
+from tests.transfer.study_data import FAST, fast_settings, images_of
 from torchcross import Task, TensorSource
 from torchcross.backbones import conv4
 from torchcross.errors import InfeasibleError
 from torchcross.targets import Binary
 from torchcross.transfer import scores
-from torchcross.transfer.studies import StudyDesign, StudyScores, StudySettings, training
+from torchcross.transfer.studies import StudyDesign, StudyScores, training
 from torchcross.transfer.studies.pair import score_pair
 from torchcross.transfer.studies.parts import TargetParts, fold_parts
 from torchcross.transfer.studies.training import TrainedNetwork, train
 from torchcross.transfer.studies.units import StudyPair
 
-SETTINGS = StudySettings(
-    study=StudyDesign(sources=("scratch",), targets=("grades",), folds=3, renew=64),
-    backbone=BACKBONE,
-    channels=1,
-    source_training=FAST,
-    fine_tuning=FAST,
-    scores=StudyScores(names=("logme", "knn")),
+SETTINGS = fast_settings(
+    StudyDesign(sources=("scratch",), targets=("grades",), folds=3, renew=64),
+    StudyScores(names=("logme", "knn")),
 )
 PAIR = StudyPair("scratch", "grades", fold=1, seed=0)
 
