@@ -183,7 +183,7 @@ def test_a_distance_that_lacks_a_pair_says_so(tmp_path: Path) -> None:
     table.write_text("source,target,auroc\na,t,.5\nb,t,.6\nc,t,.7\n", encoding="utf-8")
     pairs.write_text("source,target,d\na,t,1\nb,t,\n", encoding="utf-8")
     page = write_published_page(table, tmp_path, distances=[pairs])
-    assert "lacks 2 pairs that have a value (b → t, c → t)" in page.read_text(encoding="utf-8")
+    assert "lacks 2 pairs that have a value (b → t and c → t)" in page.read_text(encoding="utf-8")
 
 
 def test_options_that_do_not_fit(tmp_path: Path) -> None:
