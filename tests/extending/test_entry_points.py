@@ -180,7 +180,7 @@ def test_a_package_with_a_loss_of_ours_is_warned_of_once(site):
     # It is for MultiClass, which has no loss of this name.
     write_package(site, "1", f"{__name__}:HALVED", "losses", "focal", "torchcross.losses")
     own_losses._warn_of_unused_losses.cache_clear()
-    words = "loss 'focal' of the installed package losses is not used: the library has one"
+    words = "loss 'focal' of the installed package losses is not used: the library has a"
     with pytest.warns(TorchcrossWarning, match=words):
         assert Binary(loss="focal").loss_name == "focal"
     with pytest.raises(TargetError, match="MultiClass has no loss 'focal'"):
