@@ -72,7 +72,15 @@ def test_other_values_are_not_warned_of(scale, dtype):
         source_of((3, 16, 16), scale, dtype=dtype)
 
 
-def test_vectors_of_large_values_are_not_warned_of():
+@pytest.mark.parametrize("shape", [(64,), (64, 1, 1), (22, 100, 1)])
+def test_vectors_and_signals_of_large_values_are_not_warned_of(shape):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        source_of((64,), 255)
+        source_of(shape, 255)
+
+
+def test_values_on_both_sides_of_0_are_not_warned_of():
+    images = torch.linspace(-100, 155, COUNT * 64).reshape(COUNT, 1, 8, 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TensorSource(images, np.arange(COUNT) % 2, TASK)

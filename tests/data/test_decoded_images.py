@@ -289,7 +289,7 @@ def test_a_damaged_file_gives_no_other_bytes(folder: Path, tmp_path: Path, harm:
 def test_what_no_cache_can_be(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"got none; give size=\(height, width\)"):
         tx.ImageFolderSource(folder, cache="memory")
-    for wrong in ("", 3, True):
+    for wrong in ("", " ", 3, True):
         with pytest.raises(SourceError, match='give "memory", or the path of a file'):
             source_of(folder, wrong)
     mine = tmp_path / "mine.txt"

@@ -179,3 +179,10 @@ def test_an_image_in_no_class_folder_is_an_error_of_the_source(tmp_path: Path) -
     write(tmp_path, "disc/1.png", "2.png")
     with pytest.raises(SourceError, match=r"images in no class folder: 2\.png"):
         tx.ImageFolderSource(tmp_path)
+
+
+def test_the_task_has_the_name_of_the_folder_also_from_within(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write(tmp_path / "shapes", "disc/1.png", "star/2.png"))
+    assert tx.ImageFolderSource(".").task.name == "shapes"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import datasets
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from PIL import Image
 import torchcross as tx
 from medimeta_adapter.preprocess import ScaleByBits
 from tests.medimeta.convert_cases import DEEP
+from torchcross._kit.colour_depth import loses_bits
+from torchcross.data.sources.flattening import PLAIN
 from torchcross.errors import ReadError, SourceError, TorchcrossWarning
 from torchcross.targets import MultiClass
 
@@ -186,7 +190,7 @@ def test_a_picture_that_becomes_one_colour_is_named_once(tmp_path) -> None:
         assert from_folder(tmp_path, image, background="black").max() == 0
     assert len(caught) == 1
     assert "sample 0, file " in str(caught[0].message)
-    assert "laid over black; give background='white' or 'grey'" in str(caught[0].message)
+    assert "laid over black; give background='white' or 'grey' (--" in str(caught[0].message)
     source = tx.ImageFolderSource(tmp_path / "pets", background="black")
     with pytest.warns(TorchcrossWarning) as caught:
         source.read([0, 1])
@@ -195,6 +199,24 @@ def test_a_picture_that_becomes_one_colour_is_named_once(tmp_path) -> None:
     assert from_folder(tmp_path, image).min() == 0
     with pytest.warns(TorchcrossWarning, match="sample 0 of source"):
         from_hugging_face(image, mode="L", background="black")
+
+
+def test_premultiplied_grey_has_the_background_too() -> None:
+    image = hidden_red("LA").convert("La")
+    assert (np.array(PLAIN.flat(image))[..., 0] == 255).tolist() == [[True, True], [True, False]]
+
+
+def test_a_warning_of_one_kind_silences_no_other(tmp_path) -> None:
+    from_folder(tmp_path, Image.fromarray(np.zeros((4, 4), dtype=np.uint8)))
+    ghost = Image.new("RGBA", (4, 4), (255, 255, 255, 0))
+    ghost.putpixel((0, 0), (255, 255, 255, 255))
+    ghost.save(tmp_path / "pets" / "cat" / "a.png")
+    Image.fromarray(TWELVE).save(tmp_path / "pets" / "dog" / "a.png")
+    source = tx.ImageFolderSource(tmp_path / "pets")
+    with pytest.warns(TorchcrossWarning, match="becomes one colour"):
+        source.read([0])
+    with pytest.warns(TorchcrossWarning, match="give bits=12"):
+        source.read([1])
 
 
 def test_a_background_that_is_none_is_refused(tmp_path) -> None:
@@ -269,6 +291,18 @@ def test_channels_that_lose_bits_are_named_once(name, tmp_path) -> None:
     images = [Image.open(file) for file in files]
     with pytest.warns(TorchcrossWarning, match=f"item . of .* {said}"):
         tx.DatasetSource(images, PETS, labels=[0, 1]).read([0, 1])
+
+
+def test_eight_bits_in_an_unusual_file_lose_nothing() -> None:
+    """Numbers as text, and values with a sign."""
+    signed = bytearray(DEEP["jpeg 2000"])
+    signed[signed.index(b"\xff\x4f\xff\x51") + 42] = 0x80 | 7
+    for content in (b"P3 1 1 255 1 2 3", bytes(signed)):
+        image = Image.open(io.BytesIO(content))
+        before = image.fp.tell()
+        assert not loses_bits(image)
+        assert image.fp.tell() == before
+    assert loses_bits(Image.open(io.BytesIO(b"P3 1 1 256 1 2 3")))
 
 
 def test_values_above_the_bits_are_an_error_that_says_how_many_they_need(tmp_path) -> None:

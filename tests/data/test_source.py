@@ -52,9 +52,11 @@ def test_every_kind_of_array_gives_the_same_images(kind: str, tmp_path) -> None:
 def test_a_memory_map_travels_as_its_place_not_as_its_content(tmp_path) -> None:
     images = np.arange(6 * 10_000, dtype=np.uint16).reshape(6, 1, 100, 100)
     np.save(tmp_path / "images.npy", images)
+    np.save(tmp_path / "columns.npy", np.asfortranarray(images))
     images.tofile(tmp_path / "images.bin")
     maps = [
         np.load(tmp_path / "images.npy", mmap_mode="r"),
+        np.load(tmp_path / "columns.npy", mmap_mode="r"),
         np.memmap(tmp_path / "images.bin", dtype=np.uint16, mode="r", shape=images.shape),
     ]
     for mapped in maps:

@@ -6,7 +6,7 @@ from tests.experiment.conftest import toy_experiment
 from torchcross.errors import InputError
 from torchcross.experiment import run_experiment, verify_run, write_page
 from torchcross.experiment.run.folder import RunFolder
-from torchcross.experiment.run.growth import changes_beyond_growth
+from torchcross.experiment.run.growth import changes_beyond_growth, describe_change
 from torchcross.experiment.run.identity import decisive_settings
 from torchcross.experiment.run.run_plan import plan_run
 
@@ -126,3 +126,8 @@ def test_a_target_that_stands_twice_is_refused():
 def test_what_only_adds_cells_is_growth(name, before, now):
     settings = (decisive_settings(small(**{name: value})) for value in (before, now))
     assert list(changes_beyond_growth(*settings)) == []
+
+
+def test_plugins_that_are_all_missing_are_not_listed_twice():
+    said = describe_change("plugins", {"plugins": ["1f", "2e"]}, {})
+    assert said.startswith("plugins: the run has ['1f', '2e'], and these settings [] (by the SHA")

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.experiment.conftest import toy_experiment
+from torchcross._kit.plugin_files import PluginFile, changed_plugins
 from torchcross.backbones import add_backbone
 from torchcross.backbones.build import CONSTRUCTORS
 from torchcross.errors import InputError
@@ -71,6 +72,13 @@ def test_a_copy_that_changes_is_noticed(tmp_path, registries):
         load_plugin(second)
 
 
+def test_a_plugin_of_another_name_has_not_changed(tmp_path, registries):
+    path, _ = write_twins(tmp_path)
+    same, changed, missing = load_plugin(path), "1f", "2e"
+    plugins = [PluginFile("x.py", same), PluginFile("x.py", changed), PluginFile("y.py", missing)]
+    assert changed_plugins(plugins) == [PluginFile("x.py", changed)]
+
+
 @pytest.mark.parametrize("end", ["import sys\nsys.exit(0)", "exit()", "raise SystemExit"])
 def test_a_plugin_that_ends_the_program_is_an_error(tmp_path, registries, end):
     path = tmp_path / "bad.py"
@@ -103,6 +111,15 @@ def test_a_plugin_that_fails_late_leaves_nothing_and_can_be_mended(tmp_path, reg
     load_plugin(path)
     assert all("mine" in each for each in (METHODS, CONSTRUCTORS, TARGETS))
     assert "mine" in MultiClass.objectives
+
+
+def test_what_a_failed_plugin_added_twice_does_not_stay(tmp_path, registries):
+    path = tmp_path / "twice.py"
+    row = "add_row(Method('mine', 'a row'))\n"
+    path.write_text(f"from torchcross.experiment import Method, add_row\n{row}{row}1 / 0\n")
+    with pytest.raises(InputError, match="ZeroDivisionError"):
+        load_plugin(path)
+    assert "mine" not in METHODS
 
 
 def test_what_was_there_before_a_plugin_failed_stays(tmp_path, registries):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.report.columns import FEW, means, scored
 from tests.report.reading import Node, page_of
-from torchcross.records import EpisodeRecord, Means, Records
+from torchcross.records import EpisodeRecord, Records
 from torchcross.report.answer import answer
 from torchcross.report.backbone_axis import axis_cells
 from torchcross.report.last_rows import last_rows
@@ -25,28 +26,6 @@ AGAINST = {
     "B": 70 + STEPS * 0,
     "C": 40 - STEPS / 10,
 }
-
-
-def means(columns: Mapping[str, Sequence[float]], order: Sequence[str] = ()) -> Means:
-    names = list(order) or list(columns)
-    table = np.column_stack([columns[name] for name in names])
-    return Means(table, names, [f"t{place}" for place in range(len(table))], metric="auroc")
-
-
-def scored(
-    columns: Mapping[str, Sequence[float]],
-    metric: str = "auroc",
-    shots: Sequence[int] = (5,),
-    spread: float = 0.02,
-) -> Records:
-    """Four episodes of each cell, as far above its mean as below."""
-    return Records.of(
-        EpisodeRecord("run", f"d/t{place}", "d", name, k, 0, episode, metric, mean + sign * spread)
-        for k in shots
-        for name, row in columns.items()
-        for place, mean in enumerate(row)
-        for episode, sign in enumerate((-1, 1, -1, 1))
-    )
 
 
 # -- the direction of a test -----------------------------------------------------------------------
@@ -206,7 +185,6 @@ NARROW = (
     " and takes differences over targets as normal; the test ranks them, and is corrected for all"
     " pairs."
 )
-FEW = {"A": [0.7, 0.71, 0.72, 0.7], "B": [0.6, 0.6, 0.61, 0.6], "C": [0.5, 0.5, 0.51, 0.52]}
 
 
 def test_an_interval_and_a_test_that_disagree_are_explained_once() -> None:
@@ -226,50 +204,12 @@ def test_an_interval_and_a_test_that_disagree_are_explained_once() -> None:
     assert "The interval" not in answer(summarise(means(agree)))
 
 
-# -- chance ----------------------------------------------------------------------------------------
-
-LEVELS = {"good": [0.6, 0.7, 0.8], "fair": [0.56, 0.5, 0.53], "level": [0.5, 0.5, 0.5]}
-
-
-def test_chance_is_left_only_where_the_interval_says_so() -> None:
-    columns = {**LEVELS, "poor": [0.3, 0.3, 0.4]}
-    # Each half is t(3) * 0.02 * sqrt(4 / 3) / 2 = 0.0367, that of three targets 0.0212.
-    assert (
-        "Compared with chance (50.0 %) by uncorrected 95 % intervals of the means on these targets,"
-        " over episodes of these images, good and fair are better; level (47.9 to 52.1) is not"
-        " distinguishable from it; poor is worse."
-    ) in answer(summarise(scored(columns)))
-    text = answer(summarise(scored(columns, spread=0.04)))
-    assert "good is better; fair (48.8 to 57.2) and level (45.8 to 54.2) are not dist" in text
-    # A mean below chance is no worse than chance while its interval holds it.
-    assert "low (46.9 to 51.1) is not distinguishable from it" in answer(
-        summarise(scored({"good": LEVELS["good"], "low": [0.49, 0.49, 0.49]}))
-    )
-    only = {name: LEVELS[name] for name in ("good", "fair")}
-    assert "over episodes of these images, all are better." in answer(summarise(scored(only)))
-
-
-def test_a_mean_at_chance_without_any_spread_is_not_better_than_chance() -> None:
-    text = answer(summarise(scored(LEVELS, spread=0.0)))
-    assert "good and fair are better; level (50.0 to 50.0) is not distinguishable" in text
-
-
-def test_where_small_is_good_less_than_chance_is_better() -> None:
-    options = {
-        "metric": "mae",
-        "scales": {f"d/t{place}": "0, 1" for place in range(3)},
-        "chance": {"mae": {f"d/t{place}": 0.5 for place in range(3)}},
-    }
-    columns = {"good": [0.3, 0.3, 0.2], "poor": [0.7, 0.8, 0.9]}
-    assert "good is better; poor is worse." in answer(summarise(scored(columns, "mae"), **options))
-
-
-def test_without_intervals_or_a_chance_level_chance_is_not_named() -> None:
-    assert "chance" not in answer(summarise(means(FEW)))
-    assert "chance" not in answer(summarise(scored(FEW, "accuracy"), metric="accuracy"))
-    one = scored(FEW)
-    one = one[one.columns["episode"] == 0]
-    assert "chance" not in answer(summarise(one))
+def test_an_interval_is_not_explained_by_a_test_that_favours_the_rival() -> None:
+    columns = {"A": [20 + step if step < 9 else -step / 99 for step in range(60)], "B": [0.0] * 60}
+    text = answer(summarise(means(columns)))
+    assert text.startswith("A leads")
+    assert "favours B over A" in text
+    assert "The interval" not in text
 
 
 # -- the leaderboard -------------------------------------------------------------------------------
@@ -308,6 +248,15 @@ def test_a_rank_that_the_critical_difference_reaches_has_a_dagger() -> None:
     assert across.cd / 2 < across.ranks[2] - across.ranks[0] < across.cd
     _, rank = last_rows(summary)
     assert [cell.sign for cell in rank.cells] == ["", "†", "†", "", ""]
+
+
+def test_no_rank_is_apart_where_the_test_of_all_finds_no_difference() -> None:
+    turns = {name: (np.arange(8) + place) % 8 for place, name in enumerate("BCDEFGHI")}
+    summary = summarise(means({"A": [5.5] * 8, **turns, "J": [1.5] * 8}))
+    across = summary.across[None]
+    assert across.ranks[-1] - across.ranks[0] > across.cd
+    _, rank = last_rows(summary)
+    assert [cell.sign for cell in rank.cells] == ["", *["†"] * 9]
 
 
 def test_ranks_have_marks_where_there_is_a_diagram_alone(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from tests.report.reading import page_of
 from tests.report.sample import records
 from torchcross.records import EpisodeRecord, Records
 from torchcross.report.episode_answers import EpisodeAnswers, QueryAnswer
-from torchcross.report.episode_picks import picked_episodes
+from torchcross.report.episode_picks import picked_episodes, picks_table
+from torchcross.report.summarise import summarise
 
 
 def rows_of(values: list[float], metric: str = "auroc") -> Records:
@@ -60,3 +61,15 @@ def test_a_cell_leads_to_its_episodes_and_they_to_their_answers(tmp_path: Path) 
         "image 7: ✓ disc, probability 90 %",
     ]
     assert "worst episode" in fold.text
+
+
+def test_an_episode_of_another_training_seed_is_another_one() -> None:
+    """The median is the one with the same number of seed 1."""
+    scores = {(0, 0): 0.9, (0, 1): 0.5, (1, 0): 0.6, (1, 1): 0.7}
+    rows = Records.of(
+        EpisodeRecord("run", "d/t", "d", "a", 5, seed, episode, "auroc", value)
+        for (seed, episode), value in scores.items()
+    )
+    answers = [EpisodeAnswers("a", "d/t", 5, 0, 1, (QueryAnswer(7, "disc", "disc", 0.9),))]
+    table = picks_table(summarise(rows), "d/t", picked_episodes(rows, "auroc"), answers, {})
+    assert ", worst episode" in str(table)

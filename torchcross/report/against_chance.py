@@ -54,7 +54,7 @@ def chance_sentences(
 def _clause(names: Sequence[str], word: str, all_names: int) -> Iterator[str]:
     if not names:
         return
-    if len(names) == all_names > 1 and word != "not distinguishable from it":
+    if len(names) == all_names and word != "not distinguishable from it":
         yield f"all are {word}"
     else:
         yield f"{listed_names(names)} {'is' if len(names) == 1 else 'are'} {word}"

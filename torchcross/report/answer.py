@@ -208,10 +208,10 @@ def _contradiction(across: Across, others: Sequence[Standing]) -> Iterator[str]:
     """Why the interval of the first two and their test do not agree, where they do not."""
     if not others or others[0].is_favoured or not isfinite(others[0].p):
         return
-    low, high = _ahead(across, others[0])
+    low, _ = _ahead(across, others[0])
     if low > 0 and not others[0].is_separate:
         yield _NARROW
-    elif low <= 0 <= high and others[0].is_separate:
+    elif low <= 0 and others[0].is_separate:
         yield _WIDE
 
 

@@ -52,7 +52,7 @@ def standings(across: Across) -> list[Standing]:
         places = dict(zip(across.algorithms, average_ranks(signed).tolist(), strict=True))
 
     def place(name: str) -> tuple[float, float]:
-        return places[name], ranks[name] if isfinite(ranks[name]) else inf
+        return places[name], ranks[name]
 
     best = min((rank for rank in ranks.values() if isfinite(rank)), default=nan)
     return [
