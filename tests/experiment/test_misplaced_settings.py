@@ -8,6 +8,7 @@ import pytest
 
 from torchcross.errors import InputError
 from torchcross.experiment import read_experiment
+from torchcross.experiment.settings.misplaced import unknown_setting
 
 
 def message(folder: Path, text: str) -> str:
@@ -69,3 +70,21 @@ def message(folder: Path, text: str) -> str:
 )
 def test_the_error_names_the_setting_that_is_meant(tmp_path: Path, text: str, said: str) -> None:
     assert said in message(tmp_path, text)
+
+
+def test_settings_below_the_section_are_meant_before_others() -> None:
+    every = ["data.name", "model.backbone.name"]
+    said = unknown_setting("name", "model.", [], every)
+    assert "did you mean 'model.backbone.name'? In a TOML" in said
+
+
+def test_a_setting_of_the_section_is_meant_where_others_are_as_near() -> None:
+    said = unknown_setting("stpes", "meta.", ["meta.steps"], ["evaluation.steps", "meta.steps"])
+    assert said.endswith("did you mean 'meta.steps'? There are 'meta.steps'")
+
+
+def test_a_dotted_name_is_compared_with_whole_names() -> None:
+    every = ["evaluation.seed", "model.backbone.name"]
+    assert "mean 'model.backbone.name'? There" in unknown_setting(
+        "modl.backbone.n", "", every, every
+    )

@@ -190,6 +190,22 @@ def test_values_of_sets_and_their_table_say_why_there_are_none():
     assert set_values([sample()]) is None
 
 
+SETS = [[True, False], [False, True], [True, True]]
+
+
+def test_a_label_that_is_missing_counts_in_no_set():
+    values = set_values([sample(sets=SETS)])
+    assert (values.coverage.mean, values.size.mean) == (1.0, 1.0)
+
+
+def test_an_episode_of_one_training_seed_counts_as_one_of_two():
+    one = {"episodes": [0], "sizes": [1], "images": [1], "labels": [0], "log_odds": [[1.5, -1.5]]}
+    alone = sample(seed=2, **one, decisions=[0], subjects=[0], sets=[[False, False]])
+    values = set_values([sample(sets=SETS), alone])
+    assert values.coverage.mean == (0.5 + 1.0) / 2
+    assert set_values([sample(sets=SETS), sample(seed=2)]) is None
+
+
 def test_parts_of_a_cell_keep_the_first_reason():
     parts = [sample(sets_absent=text, episodes=[n, n + 1]) for n, text in ((0, ""), (5, "small"))]
     assert _join_predictions(parts).sets_absent == "small"

@@ -9,6 +9,7 @@ import pytest
 from tests.report.columns import FEW, means, scored
 from torchcross.report import against_chance
 from torchcross.report.answer import answer
+from torchcross.report.mean_intervals import mean_interval_of
 from torchcross.report.summarise import summarise
 from torchcross.report.summary import Summary
 from torchcross.statistics import Interval
@@ -74,3 +75,10 @@ def test_of_intervals_of_both_kinds_the_narrower_kind_is_named(
     plain = against_chance.mean_interval_of
     monkeypatch.setattr(against_chance, "mean_interval_of", over_images)
     assert "over episodes of these images, good" in answer(summarise(scored(LEVELS)))
+
+
+def test_the_mean_of_a_row_that_lacks_a_target_has_no_interval() -> None:
+    rows = scored({"a": [0.6, 0.7], "b": [0.5, 0.6]}) + scored({"a": [0.6]}, shots=(1,))
+    summary = summarise(rows)
+    assert mean_interval_of(summary, "a", 1) is None
+    assert mean_interval_of(summary, "a", 5) is not None

@@ -73,6 +73,19 @@ def test_a_legend_says_which_method_is_of_which_target() -> None:
     assert "interval (a model with an effect of each image, since episodes share images)." in text
 
 
+def test_a_legend_says_at_which_shots_intervals_are_over_episodes() -> None:
+    rng = np.random.default_rng(6)
+    draws = overlapping_draws(rng, episodes=40, images=20, drawn=6)
+    one, five = ("only", "d/a", 1), ("only", "d/a", 5)
+    scores = {one: scores_by_images(rng, draws, 0.5), five: rng.normal(0.7, 0.05, 40)}
+    text = markdown_table(rows_of(scores), draws={one: draws})
+    assert (
+        "interval (at 1 shot: a model with an effect of each image, since episodes share images;"
+        " at 5 shots: Student's t over episodes)." in text
+    )
+    assert "Of d/a at 5 shots they are over episodes of these images, and say nothing" in text
+
+
 @pytest.mark.parametrize(
     ("counts", "words"),
     [

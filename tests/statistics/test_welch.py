@@ -56,5 +56,8 @@ def test_without_spread_nothing_is_said():
         welch_test([0.5], [0.4, 0.3])
     with pytest.raises(InputError, match="over 1 runs cannot be tested"):
         SummaryOfRuns(0.1, 0.1, 1)
+    for deviation in (-0.1, math.nan, math.inf):
+        with pytest.raises(InputError, match="give finite numbers"):
+            SummaryOfRuns(0.1, deviation, 4)
     with pytest.raises(InputError, match="give finite numbers"):
         welch_test([0.5, math.nan], [0.4, 0.3])

@@ -63,6 +63,8 @@ def test_many_pairs_are_counted() -> None:
     text = left_out_text(replace(DESIGN, sources=names, targets=names))
     assert text.startswith("d0 on itself, d1 on itself, ")
     assert "d5 on itself and 3 more are left out" in text
+    text = left_out_text(replace(DESIGN, sources=names[:6], targets=names[:6]))
+    assert "d4 on itself and d5 on itself are left out" in text
 
 
 def test_a_table_of_a_test_split_has_no_row_of_what_is_left_out(tmp_path: Path) -> None:

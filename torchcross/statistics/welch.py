@@ -24,7 +24,8 @@ class SummaryOfRuns:
     runs: int
 
     def __post_init__(self) -> None:
-        if self.runs < 2 or not self.deviation >= 0 or not math.isfinite(self.mean):
+        is_finite = math.isfinite(self.mean) and 0 <= self.deviation < math.inf
+        if self.runs < 2 or not is_finite:
             raise InputError(
                 f"a mean of {self.mean} with a standard deviation of {self.deviation} over"
                 f" {self.runs} runs cannot be tested; give finite numbers of two runs or more"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from tests.command_line import refused
+from tests.command_line import refused, run
 from tests.experiment.opened.test_opened_run import made_run
 from tests.experiment.opened.test_zero_shot import made as made_with_texts
 from torchcross.episode import Batch
@@ -168,3 +171,23 @@ def test_where_nothing_can_be_written_nothing_is_predicted(
     (tmp_path / "folder").mkdir()
     folders = ["--support", five[0], "--query", five[1], "--out", tmp_path / out]
     assert words in refused(capsys, "predict", made, "--row", "scratch", *folders, *force)
+
+
+def test_every_option_of_the_command_counts(tmp_path, capsys, monkeypatch):
+    heard = {}
+
+    def predict_images(opened, *what, say, **how):
+        heard.update(opened, what=what, **how)
+        return SimpleNamespace(
+            images=("a.png",), write=Path.touch, zero_shot=False, target="hole", seed=3
+        )
+
+    monkeypatch.setattr("torchcross.experiment.open_run", lambda folder, **how: how)
+    monkeypatch.setattr("torchcross.experiment.predict_images", predict_images)
+    options = {"target": "hole", "seed": 3, "bits": 12, "background": "black", "device": "cuda:1"}
+    flags = [part for name, value in options.items() for part in (f"--{name}", value)]
+    files = ["--support", "s", "--query", "q", "--data", "moved", "--out", tmp_path / "o.csv"]
+    status, out, _ = run(capsys, "predict", "folder", "--row", "ncm", *files, *flags)
+    assert heard == {**options, "data": Path("moved"), "what": ("ncm", Path("s"), Path("q"))}
+    assert status == 0
+    assert out.endswith("o.csv: 1 image, by ncm trained without hole, seed 3\n")
