@@ -131,6 +131,19 @@ def test_another_list_of_files_is_another_cache(folder: Path, cache: object) -> 
     assert torch.equal(source.read(EVERY), plain(folder))
 
 
+def test_files_that_are_alike_but_for_their_names_are_not_taken_for_each_other(
+    folder: Path, cache: object
+) -> None:
+    """Of an archive, they have one time."""
+    for name, colour in (("6", "red"), ("7", "blue")):
+        Image.new("RGB", (4, 4), colour).save(folder / "cat" / f"{name}.bmp")
+        os.utime(folder / "cat" / f"{name}.bmp", ns=(1, 1))
+    source_of(folder, cache).read(range(8))
+    (folder / "cat" / "6.bmp").rename(folder / "cat" / "8.bmp")
+    expected = tx.ImageFolderSource(folder, size=16).read(range(8))
+    assert torch.equal(source_of(folder, cache).read(range(8)), expected)
+
+
 def test_only_the_image_that_cannot_be_read_is_an_error(folder: Path, cache: object) -> None:
     broken = folder / "dog" / "3.png"
     broken.write_bytes(b"no image")

@@ -96,6 +96,12 @@ def test_the_order_of_scores() -> None:
     assert stable.mean.mean == pytest.approx(-1)
 
 
+def test_a_source_that_is_the_target_does_not_count_for_a_score() -> None:
+    values = table({"a": [9.0, 1, 2, 3]})
+    score = table({"a": [0.0, 1, 2, 3]})
+    assert score_quality({"score": score}, values)["score", "a"] == pytest.approx(1)
+
+
 def test_what_cannot_be_compared() -> None:
     one = table({"t": UP})
     with pytest.raises(InputError, match="give two or more"):

@@ -58,6 +58,11 @@ def test_a_source_that_is_one_target_of_several_loses_that_pair_alone() -> None:
         assert left_out_text(other) == ""
 
 
+def test_several_sources_without_another_target_are_named_together() -> None:
+    text = left_out_text(replace(DESIGN, sources=("shapes", "reptile:shapes")))
+    assert text.endswith("shapes and reptile:shapes are not trained, for there is no other target.")
+
+
 def test_many_pairs_are_counted() -> None:
     names = tuple(f"d{number}" for number in range(9))
     text = left_out_text(replace(DESIGN, sources=names, targets=names))
