@@ -104,8 +104,10 @@ def test_runs_are_told_apart_by_their_folders(tmp_path, monkeypatch):
     assert "Cross-domain few-shot learning: one" in write_page(".").read_text(encoding="utf-8")
     (tmp_path / "deeper").mkdir()
     shutil.copytree(one, tmp_path / "deeper" / "one")
-    with pytest.raises(InputError, match="have one name; rename"):
+    with pytest.raises(InputError, match="have one name, and rows are"):
         compare_runs([one, tmp_path / "deeper" / "one"], tmp_path / "both")
+    with pytest.raises(InputError, match="one stands twice among the runs to compare; give it"):
+        compare_runs([one, one], tmp_path / "both")
 
 
 def test_a_page_of_other_runs_is_not_replaced_silently(tmp_path):
@@ -192,7 +194,7 @@ def test_weights_that_changed_are_another_experiment(tmp_path):
     assert told_of["file"] == "mine.safetensors"
     ran(tmp_path / "run", **changes)
     write(2)
-    with pytest.raises(InputError, match=r"another experiment: model\.weights is"):
+    with pytest.raises(InputError, match=r"another experiment:\n- model\.weights: the run"):
         ran(tmp_path / "run", **changes)
     write(1)
     path.rename(tmp_path / "renamed.safetensors")

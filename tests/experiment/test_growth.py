@@ -79,7 +79,12 @@ def test_what_would_change_rows_is_no_growth(name, before, now):
         (
             {"shots": [5]},
             "shots: the run has [1], and these settings [5], and 1 is missing (numbers can be added"
-            " below the largest one, in whose supports they are nested, and none left out)",
+            " below the smallest one, and none left out: a smaller support is drawn from",
+        ),
+        (
+            {"shots": [1, 3]},
+            "shots: the run has [1], and these settings [1, 3] (numbers can be added below the"
+            " smallest one",
         ),
         (
             {"evaluation.episodes": 20},
@@ -129,5 +134,39 @@ def test_what_only_adds_cells_is_growth(name, before, now):
 
 
 def test_plugins_that_are_all_missing_are_not_listed_twice():
-    said = describe_change("plugins", {"plugins": ["1f", "2e"]}, {})
-    assert said.startswith("plugins: the run has ['1f', '2e'], and these settings [] (by the SHA")
+    said = describe_change("plugins", {"plugins": ["1f", "2e"]}, {}, {"1f": "mine.py"})
+    assert said.startswith(
+        "plugins: mine.py (SHA-256 1f) of the run is missing; a plugin file (SHA-256 2e) of the run"
+        " is missing (files can be added"
+    )
+
+
+def test_a_plugin_with_another_content_is_named():
+    before, now = "a" * 64, "b" * 64
+    names = {before: "mine.py", now: "mine.py"}
+    said = describe_change("plugins", {"plugins": [before]}, {"plugins": [now]}, names)
+    assert said.startswith(
+        f"plugins: mine.py has another content than the run's (SHA-256 {'b' * 12}, the run's"
+        f" {'a' * 12}) (files can be added, and none changed"
+    )
+
+
+@pytest.mark.usefixtures("collection")
+def test_each_setting_has_a_line_and_single_values_come_first(tmp_path):
+    RunFolder.begin(tmp_path / "run", small(algorithms=["scratch", "mm-pt"]))
+    names = ("steps", "meta_batch", "queries", "min_images", "inner_steps", "patience")
+    many = {f"meta.{name}": 7 for name in names}
+    rates = dict.fromkeys(("meta.lr", "meta.inner_lr", "pretraining.lr"), 7.0)
+    after = small(**many, **rates, **{"evaluation.steps": 7})
+    with pytest.raises(InputError) as refusal:
+        RunFolder.begin(tmp_path / "run", after)
+    first, *lines = str(refusal.value).splitlines()
+    assert first == f"{tmp_path / 'run'} holds a run of another experiment:"
+    assert len(lines) == 12
+    assert lines[0].startswith("- evaluation.steps: the run has 1, and these settings 7")
+    assert lines[10] == "- 1 more setting"
+    assert not any("algorithms" in line for line in lines), "a list comes behind single values"
+    assert lines[11] == (
+        f"{tmp_path / 'run' / 'experiment.json'} has all settings of that run. Give them, or --out"
+        " another folder"
+    )

@@ -288,7 +288,7 @@ def test_status_verification_and_page_know_the_rows(tmp_path, collection):
     assert not verify_run(folder.path).holds
     # The same again makes it, and one of another backbone is refused.
     assert run_experiment(experiment, folder.path).complete
-    with pytest.raises(InputError, match=r"another experiment: model.backbones is"):
+    with pytest.raises(InputError, match=r"another experiment:\n- model\.backbones: the"):
         run_experiment(
             several(SMALL, {**LARGE, "channels": 8}, algorithms=["ncm", "logistic"]), folder.path
         )

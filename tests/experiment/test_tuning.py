@@ -209,8 +209,11 @@ def test_what_fails_is_told_and_tried_again(collection, tmp_path, monkeypatch):
 
 
 def test_other_searches_and_runs_are_refused_in_the_folder(collection, tmp_path, found):
-    with pytest.raises(InputError, match=r"another search \(tune\.seed differ\)"):
+    with pytest.raises(
+        InputError, match=r"another search:\n- tune\.seed: the search has 0, and these settings 1\n"
+    ) as refusal:
         tune_experiment(searched(tune={"seed": 1}), found.folder.path)
+    assert "takes no further trials, rows or targets. Give them, or --out" in str(refusal.value)
     with pytest.raises(InputError, match="not empty and holds no run"):
         run_experiment(toy_experiment(), found.folder.path)
     with pytest.raises(InputError, match="is no run"):

@@ -13,7 +13,7 @@ from torchcross.backbones.build import CONSTRUCTORS
 from torchcross.errors import InputError
 from torchcross.experiment import METHODS, Method, add_row, load_plugin
 from torchcross.experiment.run.identity import identity
-from torchcross.experiment.run.provenance import recorded_plugins
+from torchcross.experiment.run.recorded_plugins import recorded_plugins
 from torchcross.targets import MultiClass, add_loss, add_target
 from torchcross.targets.added import TARGETS
 

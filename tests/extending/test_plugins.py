@@ -67,7 +67,9 @@ def test_a_run_does_not_go_on_with_another_plugin(plugin, tmp_path, registries):
     # As a new process sees it.
     other = plugin.with_name("other.py")
     other.write_text("from torchcross.experiment import METHODS\n")
-    with pytest.raises(InputError, match=r"another experiment: plugins is"):
+    with pytest.raises(
+        InputError, match=r"plugins: mine\.py \(SHA-256 \w{12}\) of the run is missing"
+    ):
         run_experiment(own_experiment(other), folder)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -94,7 +96,7 @@ def test_a_finished_run_takes_a_row_of_a_plugin_and_keeps_its_rows(plugin, tmp_p
     again = run_experiment(own_experiment(plugin, algorithms=["scratch", "my-ridge"]), folder)
     assert again.complete
     with pytest.raises(
-        InputError, match=r"algorithms is \['scratch'\] here .* and my-ridge is mis"
+        InputError, match=r"algorithms: the run has .*\['scratch'\], and my-ridge is missing"
     ):
         run_experiment(plain, folder)
     second = plugin.with_name("second.py")
@@ -162,6 +164,10 @@ def test_what_is_no_row_is_refused(registries):
         METHODS.add("mine", lambda net: net)
     with pytest.raises(InputError, match="without '@' and commas"):
         add_row(Method("a @ b", "mine"))
+    with pytest.raises(InputError, match=r"has 'meta\.iner_lr' in ignores.* 'meta\.inner_lr'\?"):
+        add_row(Method("mine", "my row", ignores=("meta.iner_lr",)))
+    with pytest.raises(InputError, match=r"give a tuple of names of settings"):
+        add_row(Method("mine", "my row", ignores="meta.inner_lr"))  # type: ignore[arg-type]
     add_row(Method("mine", "my row"))
     add_row(Method("mine", "my row"))
     with pytest.raises(InputError, match="'mine' is added already"):
@@ -214,6 +220,12 @@ def test_commands_say_that_a_plugin_has_changed(made, plugin, registries, capsys
     assert [shown(each) for each in commands] == [False] * 3
     plugin.write_text(plugin.read_text() + "# changed\n")
     assert [shown(each) for each in commands] == [True] * 3
+    plugin.write_text(plugin.read_text().replace('"my-ridge"', '"their-ridge"'))
+    registries()
+    status, out, err = run(capsys, "status", made, "--plugin", plugin)
+    assert status == 0, err
+    assert "and the file of this name that is loaded lacks them: give it as it was" in out
+    assert "--plugin FILE" not in out, "it is there"
 
 
 @pytest.mark.long

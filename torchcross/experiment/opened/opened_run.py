@@ -25,7 +25,8 @@ from torchcross.experiment.rows.target_episodes import level_of, target_episodes
 from torchcross.experiment.rows.texts import target_texts
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.folder import PROVENANCE, RunFolder
-from torchcross.experiment.run.provenance import contradictions, data_description, recorded_plugins
+from torchcross.experiment.run.provenance import contradictions, data_description
+from torchcross.experiment.run.recorded_plugins import recorded_plugins
 from torchcross.experiment.run.row_texts import texts_of
 from torchcross.experiment.run.targets import open_targets
 from torchcross.experiment.run.training import Learners, PlannedTraining, TrainedLearner

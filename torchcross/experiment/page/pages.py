@@ -215,10 +215,17 @@ def compare_runs(
 
 
 def _named_runs(folders: Sequence[str | Path]) -> dict[str, RunFolder]:
-    runs = {name_as_text(folder.path.resolve()): folder for folder in map(RunFolder, folders)}
-    if len(runs) < len(folders):
-        names = [str(folder) for folder in folders]
-        raise InputError(f"two of {names} have one name; rename one folder")
+    runs: dict[str, RunFolder] = {}
+    for run in map(RunFolder, folders):
+        name = name_as_text(run.path.resolve())
+        other = runs.setdefault(name, run)
+        if other is not run:
+            if other.path.resolve() == run.path.resolve():
+                raise InputError(f"{run.path} stands twice among the runs to compare; give it once")
+            raise InputError(
+                f"{other.path} and {run.path} have one name, and rows are named with the names of"
+                " their folders; rename one folder"
+            )
     return runs
 
 

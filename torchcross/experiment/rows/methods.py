@@ -30,6 +30,8 @@ from torchcross.algorithms import (
 from torchcross.errors import InputError
 from torchcross.experiment.rows.fine_tuning import GRID
 from torchcross.experiment.rows.method import MakeLearner, Method
+from torchcross.experiment.settings.listing import settings
+from torchcross.experiment.settings.misplaced import unknown_setting
 from torchcross.experiment.settings.row_names import BESIDE, algorithm_of, labels_of, row_name
 from torchcross.experiment.settings.schema import Experiment
 
@@ -204,7 +206,25 @@ def _checked_method(name: str, item: Any) -> Method:
             f"the row {name!r} is described by {item.description!r}; give a text that says in words"
             " what the row is"
         )
+    _check_ignored(item)
     return item
+
+
+def _check_ignored(method: Method) -> None:
+    """Refuse to ignore a setting that does not exist: the one that is meant would be read."""
+    ignored: object = method.ignores
+    if isinstance(ignored, str):
+        raise InputError(
+            f"the row {method.name!r} has ignores={ignored!r}; give a tuple of names of settings,"
+            f" such as ({ignored!r},)"
+        )
+    known = [setting.name for setting in settings()]
+    for name in method.ignores:
+        if name not in known:
+            raise InputError(
+                f"the row {method.name!r} has {name!r} in ignores:"
+                f" {unknown_setting(str(name), '', known, known)}"
+            )
 
 
 # Of several backbones, a row that is named with its backbone has the same method.

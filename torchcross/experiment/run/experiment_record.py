@@ -8,9 +8,11 @@ from typing import Any
 
 from torchcross._kit.content_hash import damage_error
 from torchcross.errors import InputError
+from torchcross.experiment.run.change_words import listed_differences
 from torchcross.experiment.run.growth import changes_beyond_growth, describe_change
 from torchcross.experiment.run.identity import differences
 from torchcross.experiment.run.json_files import NEEDED, read_hashed_json
+from torchcross.experiment.run.recorded_plugins import plugin_names
 from torchcross.experiment.settings.plain import with_backbone_table
 
 EXPERIMENT = "experiment.json"
@@ -66,11 +68,14 @@ def refuse_other_experiment(path: Path, record: dict[str, Any]) -> dict[str, Any
     if changed and not others:
         # The rows that are there have the run's name in them.
         return {**record, "run": existing.get("run", record["run"])}
-    texts = [describe_change(name, before, record["decides"]) for name in others]
-    more = f"; and {len(texts) - 6} more settings" if len(texts) > 6 else ""
+    now = record["decides"]
+    names = plugin_names(path, record["experiment"].get("plugins", []))
+    listed = listed_differences(
+        others, lambda name: describe_change(name, before, now, names), before, now
+    )
     raise InputError(
-        f"{path} holds a run of another experiment: {'; '.join(texts[:6])}{more}."
-        " Give the settings of that run, or --out another folder"
+        f"{path} holds a run of another experiment:{listed}\n{path / EXPERIMENT} has all settings"
+        " of that run. Give them, or --out another folder"
     )
 
 

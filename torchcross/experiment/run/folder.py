@@ -45,26 +45,19 @@ from torchcross.experiment.run.file_names import is_unfinished, unfinished_files
 from torchcross.experiment.run.identity import decisive_settings, identity
 from torchcross.experiment.run.image_draws import draws_of
 from torchcross.experiment.run.json_fields import check_fields, checked_failures
-from torchcross.experiment.run.json_files import (
-    NEEDED,
-    REMOVABLE,
-    read_json,
-    write_json,
-)
+from torchcross.experiment.run.json_files import NEEDED, REMOVABLE, read_json, write_json
+from torchcross.experiment.run.recorded_plugins import PROVENANCE_FILE
 from torchcross.experiment.run.run_files import RunFiles
 from torchcross.experiment.run.scored_rows import read_rows, read_scored
 from torchcross.experiment.run.stored_shots import as_scored, shots_in_memory
-from torchcross.experiment.settings.plain import (
-    as_plain,
-    with_earlier_values,
-)
+from torchcross.experiment.settings.plain import as_plain, with_earlier_values
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.experiment.settings.shots import episode_shots, with_shots_as_stored
 from torchcross.records import Records
 from torchcross.records.records import FIELDS
 from torchcross.statistics import Draws
 
-PROTOCOL, PROVENANCE = "protocol.json", "provenance.json"
+PROTOCOL, PROVENANCE = "protocol.json", PROVENANCE_FILE
 FAILURES = "failures.json"
 JOBS = "jobs"
 """The folder of what is under way; see `torchcross.jobs`."""

@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from torchcross.experiment.run.change_words import (
+    difference_in_words,
+    plugin_difference,
+    value_of,
+)
 from torchcross.experiment.run.identity import differences
+from torchcross.experiment.run.recorded_plugins import PLUGINS
 from torchcross.experiment.settings.shots import support_shots, with_shots_as_now
 
 
@@ -22,38 +28,27 @@ def changes_beyond_growth(before: Mapping[str, Any], now: Mapping[str, Any]) -> 
             yield name
 
 
-def describe_change(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def describe_change(
+    name: str,
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    plugin_names: Mapping[str, str],
+) -> str:
     """What a setting is in the run and in the experiment that goes on with it, and what may be."""
+    if name == PLUGINS:
+        return f"{plugin_difference(before, now, plugin_names, 'the run')} ({_ADVICE[name]})"
     old, new = (_value_of(name, settings) for settings in (before, now))
     if name in _GROWTH and isinstance(old, list) and isinstance(new, list):
         missing = [str(value) for value in old if value not in new] if new else []
         verb = "are" if len(missing) > 1 else "is"
         also = f", and {', '.join(missing)} {verb} missing" if missing else ""
         return f"{name}: the run has {old}, and these settings {new}{also} ({_ADVICE[name]})"
-    values = f"the run has {_text_of(old)}, and these settings {_text_of(new)}"
-    return f"{name}: {values}{_REASONS.get(name, '')}"
+    return f"{difference_in_words(name, before, now, 'the run')}{_REASONS.get(name, '')}"
 
 
 def _value_of(name: str, settings: Mapping[str, Any]) -> Any:
-    value = _value_at(name, with_shots_as_now(settings))
+    value = value_of(name, with_shots_as_now(settings))
     return [] if value is None and name in _GROWTH else value
-
-
-def _value_at(name: str, settings: Mapping[str, Any]) -> Any:
-    """None where there is none. The settings of a row have dots in their own names."""
-    for key, value in settings.items():
-        if key == name:
-            return value
-        if isinstance(value, Mapping) and name.startswith(f"{key}."):
-            return _value_at(name.removeprefix(f"{key}."), value)
-    return None
-
-
-def _text_of(value: Any) -> str:
-    if value is None:
-        return "none"
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _more_algorithms(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
@@ -94,12 +89,11 @@ _ADVICE = {
     "algorithms": "algorithms can be added, and none left out",
     "seeds": "seeds can be added behind the others, and none left out",
     "data.targets": "targets can be added, and none left out; an empty list has them all",
-    "shots": "numbers can be added below the largest one, in whose supports they are nested, and"
-    " none left out",
-    "plugins": "by the SHA-256 of their content; files can be added, and none changed or left out:"
-    " give those that the run was made with too, --plugin FILE",
+    "shots": "numbers can be added below the smallest one, and none left out: a smaller support is"
+    " drawn from the next larger one, so one between or above would change rows that are there",
+    "plugins": "files can be added, and none changed or left out: give those of the run as they"
+    " were, --plugin FILE",
 }
 _REASONS = {
     "evaluation.episodes": " (a run keeps its number of episodes, which its tests and tables count)"
 }
-_LONGEST = 60

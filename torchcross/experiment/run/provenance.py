@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from torchcross._kit.plugin_files import PluginFile, load_plugins
+from torchcross._kit.plugin_files import load_plugins
 from torchcross._kit.surroundings import installed_version
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection
@@ -21,14 +21,13 @@ from torchcross.experiment.run.folder import PROVENANCE
 from torchcross.experiment.run.git_state import git_state
 from torchcross.experiment.run.identity import decisive_settings
 from torchcross.experiment.run.json_files import write_json
+from torchcross.experiment.run.recorded_plugins import PLUGINS
 from torchcross.experiment.settings.plain import as_plain
 from torchcross.experiment.settings.row_settings import experiments_by_backbone
 from torchcross.experiment.settings.schema import Experiment
 
 UNREADABLE = "unreadable"
 _FEATURES = "features"
-PLUGINS = "plugins"
-"""Of a provenance: the name and the SHA-256 of each plugin file."""
 _INPUTS = ("data", "weights", _FEATURES, PLUGINS)
 """What rows are computed from; the rest of a provenance is what computes them."""
 
@@ -70,14 +69,6 @@ def update_provenance(run: WorkContext, *, finished: bool) -> None:
         now = with_earlier(as_plain({**surroundings(sorted(names)), **now}), before)
     if now != before:
         write_json(run.folder.path / PROVENANCE, now)
-
-
-def recorded_plugins(provenance: Mapping[str, Any]) -> list[PluginFile]:
-    """The plugin files of a provenance; earlier versions wrote {name: SHA-256}."""
-    written = provenance.get(PLUGINS, [])
-    if isinstance(written, dict):
-        return [PluginFile(name, digest) for name, digest in written.items()]
-    return [PluginFile(each["name"], each["sha256"]) for each in written]
 
 
 def add_features(run: WorkContext, features: Mapping[str, Any]) -> None:

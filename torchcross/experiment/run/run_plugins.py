@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torchcross._kit.plugin_files import changed_plugins, check_loaded, missing_plugins
+from torchcross._kit.plugin_files import (
+    PluginFile,
+    changed_plugins,
+    check_loaded,
+    missing_plugins,
+)
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.folder import PROVENANCE, RunFolder
-from torchcross.experiment.run.provenance import recorded_plugins
+from torchcross.experiment.run.recorded_plugins import recorded_plugins
 
 
 def unknown_rows(run: RunFolder) -> list[str]:
@@ -35,10 +40,20 @@ def lacks_in_words(run: RunFolder) -> list[str]:
     """What is not known of rows whose code is not loaded, and which file has it."""
     if not (rows := unknown_rows(run)):
         return []
-    missing = missing_plugins(recorded_plugins(run.plain(PROVENANCE)))
-    files = ", ".join(f"{each.name} (SHA-256 {each.sha256[:12]})" for each in missing)
-    advice = f"; the run was made with the plugin {files}: give it, --plugin FILE" if files else ""
+    recorded = recorded_plugins(run.plain(PROVENANCE))
+    changed = changed_plugins(recorded)
+    missing = [each for each in missing_plugins(recorded) if each not in changed]
+    advice = ""
+    if changed:
+        advice += f"; {_files(changed)} made them, and the file of this name that is loaded lacks"
+        advice += " them: give it as it was"
+    if missing:
+        advice += f"; the run was made with the plugin {_files(missing)}: give it, --plugin FILE"
     return [
         f"{', '.join(rows)}: the code is not loaded, so cells are expected as of a row that learns"
         f" from episodes{advice}"
     ]
+
+
+def _files(plugins: Sequence[PluginFile]) -> str:
+    return ", ".join(f"{each.name} (SHA-256 {each.sha256[:12]})" for each in plugins)

@@ -22,6 +22,11 @@ from torchcross._kit.content_hash import damage_error
 from torchcross._kit.lock import MARKER
 from torchcross.errors import InputError, WriteError
 from torchcross.experiment.run.cells import Say
+from torchcross.experiment.run.change_words import (
+    difference_in_words,
+    listed_differences,
+    plugin_difference,
+)
 from torchcross.experiment.run.earlier_presets import earlier_readings, notes_of_reading
 from torchcross.experiment.run.experiment_record import EXPERIMENT
 from torchcross.experiment.run.file_names import file_name, is_unfinished, unfinished_files
@@ -35,6 +40,7 @@ from torchcross.experiment.run.json_files import (
     read_json,
     write_json,
 )
+from torchcross.experiment.run.recorded_plugins import PLUGINS, plugin_names
 from torchcross.experiment.settings.plain import as_plain, digest
 from torchcross.experiment.settings.schema import Experiment
 
@@ -64,7 +70,7 @@ class TuneFolder:
         path = Path(path)
         decides = search_settings(experiment)
         if (path / TUNING).is_file():
-            _refuse_other_search(path, decides)
+            _refuse_other_search(path, experiment, decides)
         else:
             refuse_other_folder(path)
             path.mkdir(parents=True, exist_ok=True)
@@ -158,7 +164,7 @@ def _is_ours(path: Path) -> bool:
     return is_first_file or path.name in (JOBS, "lock", f"lock{MARKER}")
 
 
-def _refuse_other_search(path: Path, decides: Mapping[str, Any]) -> None:
+def _refuse_other_search(path: Path, experiment: Experiment, decides: Mapping[str, Any]) -> None:
     existing = read_json(path / TUNING, hashed=True)
     if existing.get("format") != _FORMAT:
         raise InputError(
@@ -166,7 +172,17 @@ def _refuse_other_search(path: Path, decides: Mapping[str, Any]) -> None:
             f" format {_FORMAT}; update torchcross to go on with it"
         )
     if existing.get("digest") != digest(decides):
-        changed = list(differences(existing.get("decides", {}), as_plain(decides)))
+        before, now = existing.get("decides", {}), as_plain(decides)
+        names = plugin_names(path, list(experiment.plugins))
+
+        def describe(name: str) -> str:
+            if name == PLUGINS:
+                return plugin_difference(before, now, names, "the search")
+            return difference_in_words(name, before, now, "the search")
+
+        listed = listed_differences(differences(before, now), describe, before, now)
         raise InputError(
-            f"{path} holds another search ({', '.join(changed[:6])} differ); give another folder"
+            f"{path} holds another search:{listed}\n{path / TUNING} has all settings of that"
+            " search, which takes no further trials, rows or targets. Give them, or --out another"
+            " folder"
         )
