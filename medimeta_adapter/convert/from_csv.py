@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +13,13 @@ from numpy.typing import NDArray
 from medimeta_adapter.convert.columns import subjects
 from medimeta_adapter.convert.engine import build, check_target
 from medimeta_adapter.convert.grey import common_channels
+from medimeta_adapter.convert.label_checks import WHOLE
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.resumed import file_stamps
 from medimeta_adapter.convert.rows import Encoded, Rows, Texts, lazy_file_reader
 from medimeta_adapter.convert.splits import merged_split_words, refuse_new_splits, split_names
 from medimeta_adapter.convert.table import (
+    LEAVE_EMPTY,
     CsvTask,
     Table,
     multilabel_values,
@@ -30,14 +31,13 @@ from medimeta_adapter.convert.unlabelled_rows import (
     MISSING_LABELS,
     MissingLabels,
     notes_on_empty_cells,
+    notes_on_names,
     usable_rows,
 )
 from medimeta_adapter.format.info import TaskInfo
 from torchcross._kit.argument_checks import check_choice
 from torchcross._kit.missing_labels import MISSING
 from torchcross.errors import InputError
-
-_WHOLE = re.compile(r"[+-]?[0-9]+(\.0*)?")
 
 
 def csv_images(
@@ -64,7 +64,8 @@ def csv_images(
     split            the column of the splits to write: train, val, test
     original_split   the column of original splits; `Options.splits` says whether they stay
     delimiter        the character between cells; a tab may be written \t
-    missing          what happens to rows without a label: an error lists their lines ("refuse"),
+    missing          what happens to rows without a label (an empty cell, NaN, None, NA, n/a or
+                     null, where `labels` has no such name): an error lists their lines ("refuse"),
                      they are left out and named ("drop"), or their images stay, with a label that
                      the dataset declares unknown ("keep")
     """
@@ -100,7 +101,11 @@ def csv_images(
         stamps=file_stamps(folder, files),
         are_files=True,
         left_out=unlabelled,
-        notes=(*_notes_on_splits(cells, (split, original_split)), *notes_on_labels),
+        notes=(
+            *_notes_on_splits(cells, (split, original_split)),
+            *notes_on_labels,
+            *notes_on_names([info for info, _ in encoded], tasks),
+        ),
     )
     return build(rows, out, about, options, progress)
 
@@ -134,7 +139,8 @@ def _encode(table: Table, task: CsvTask) -> tuple[TaskInfo, NDArray[np.int64]]:
         return _with_unknown_labels(info, values, values == MISSING)
     if len(cells) != 1:
         raise InputError(f"a {task.target} task has one column; {task.name!r} got {columns}")
-    unknown = np.array([says_nothing(cell) for cell in cells[0]])
+    names_by_value = label_names(task.labels)
+    unknown = np.array([says_nothing(cell, names_by_value) for cell in cells[0]])
     known_rows = np.flatnonzero(~unknown).tolist()
     info, known_values = encode_task(
         task.name,
@@ -142,6 +148,7 @@ def _encode(table: Table, task: CsvTask) -> tuple[TaskInfo, NDArray[np.int64]]:
         _numbers_or_names([cells[0][row] for row in known_rows], task.labels),
         task.labels,
         lambda place: f"{table.line(known_rows[place])}: the label",
+        unknown=LEAVE_EMPTY,
     )
     values = np.zeros(len(unknown), np.int64)
     values[known_rows] = known_values
@@ -163,7 +170,7 @@ def _numbers_or_names(cells: list[str], labels: LabelNames) -> NDArray[np.int64]
     """Numbers if all cells are whole numbers, such as 2 or 2.0, and no label has such a name."""
     stripped = [cell.strip() for cell in cells]
     names = set((label_names(labels) or {}).values())
-    if names.issuperset(stripped) or not all(map(_WHOLE.fullmatch, stripped)):
+    if names.issuperset(stripped) or not all(map(WHOLE.fullmatch, stripped)):
         return np.array(stripped)
     try:
         return np.array([int(cell.partition(".")[0]) for cell in stripped], dtype=np.int64)

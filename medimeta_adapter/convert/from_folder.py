@@ -67,7 +67,7 @@ def image_folder(
     is_split = [folder.strip().lower() in SPLIT_WORDS for folder in folders]
     layout = _FolderLayout(root, all(is_split), nested, folders, is_split)
     classes = [layout.class_of(name) for name in names]
-    info, values = encode_task(task, target, np.array(classes), labels, fractions_are_names=True)
+    info, values = encode_task(task, target, np.array(classes), labels, all_are_names=True)
     rows = Rows(
         kind=f"image folder {root.name}",
         path=root,

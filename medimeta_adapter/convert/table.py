@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from medimeta_adapter.convert.label_checks import refuse_doubtful_texts
 from medimeta_adapter.convert.tasks import LabelNames, kind_of, label_names
+from medimeta_adapter.format.annotations import means_unknown
 from torchcross._kit.missing_labels import MISSING
 from torchcross._kit.suggestions import suggest
 from torchcross._kit.user_files import check_regular
@@ -21,7 +23,8 @@ from torchcross.errors import InputError, LabelError
 if TYPE_CHECKING:
     import _csv
 
-_NO_LABEL = frozenset({"", "nan"})
+_GIVE_MISSING = "and give missing='keep' or 'drop' (--missing keep, --missing drop)"
+LEAVE_EMPTY = f"leave its cell empty {_GIVE_MISSING}"
 _YES_NO = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "true": 1, "false": 0, "yes": 1, "no": 0}
 # ['a', 'b'], (0, 1), "0 1 1": several labels in a cell with another separator than the given one.
 _LIST = re.compile(r"[\[({].*[\])}]|[01]([ ,;/]+[01])+")
@@ -96,7 +99,12 @@ def _read_rows(path: Path, reader: _csv.Reader) -> Table:
     rows, lines = [], []
     try:
         header = next(reader, None)
-        if not header or len(set(header)) < len(header):
+        if not header:
+            raise InputError(
+                f"{path} {'is empty' if header is None else 'has an empty first line'}; give the"
+                " names of its columns, and a row for each image"
+            )
+        if len(set(header)) < len(header):
             raise InputError(
                 f"{path}: the first line must give every column a different name; got {header}"
             )
@@ -117,9 +125,11 @@ def _read_rows(path: Path, reader: _csv.Reader) -> Table:
     return Table(path, columns, lines)
 
 
-def says_nothing(cell: str) -> bool:
-    """Whether a cell is empty, or NaN as tables of numbers write it."""
-    return cell.strip().lower() in _NO_LABEL
+def says_nothing(cell: str, names_by_value: Mapping[int, str] | None = None) -> bool:
+    """Whether a cell says that its label is unknown: empty, NaN, n/a, ..., and no label's name."""
+    if not means_unknown(cell):
+        return False
+    return cell.strip().lower() not in {name.lower() for name in (names_by_value or {}).values()}
 
 
 def hides_names(cell: str, names_by_value: Mapping[int, str] | None) -> bool:
@@ -127,8 +137,7 @@ def hides_names(cell: str, names_by_value: Mapping[int, str] | None) -> bool:
 
     An empty cell does not: it says that the image has none of the labels.
     """
-    text = cell.strip()
-    return bool(text) and says_nothing(text) and text not in (names_by_value or {}).values()
+    return bool(cell.strip()) and says_nothing(cell, names_by_value)
 
 
 def holds_names(table: Table, task: CsvTask) -> bool:
@@ -175,6 +184,7 @@ def _values_of_sets(
     ]
     if names_by_value is None:
         _check_separated(table, task, column, cells)
+        _check_names(table, task, sets)
         names_by_value = dict(enumerate(sorted(set().union(*sets))))
     names = list(names_by_value.values())
     for row, labels in enumerate(sets):
@@ -190,7 +200,7 @@ def _values_of_sets(
 
 def _are_flags(cells: list[str], names_by_value: Mapping[int, str] | None) -> bool:
     """Whether a column holds only yes and no, in any spelling, and no label has such a name."""
-    values = {cell.strip().lower() for cell in cells} - _NO_LABEL
+    values = {cell.strip().lower() for cell in cells if not means_unknown(cell)}
     names = {name.lower() for name in (names_by_value or {}).values()}
     return bool(values) and values <= _YES_NO.keys() and values.isdisjoint(names)
 
@@ -208,10 +218,24 @@ def _check_separated(table: Table, task: CsvTask, column: str, cells: list[str])
             )
 
 
+def _check_names(table: Table, task: CsvTask, sets: list[set[str]]) -> None:
+    """Raise where a cell holds what hardly is a label's name, such as -1 among whole numbers."""
+    rows = [row for row, labels in enumerate(sets) for _ in labels]
+    refuse_doubtful_texts(
+        task.name,
+        np.array([name for labels in sets for name in sorted(labels)], dtype=str),
+        lambda place: f"{table.line(rows[place])}: a label",
+        f"write nan in its cell {_GIVE_MISSING}",
+    )
+
+
 def _flag_value(table: Table, column: str, row: int, cell: str) -> int:
     if says_nothing(cell):
         return MISSING
     value = _YES_NO.get(cell.strip().lower())
     if value is None:
-        raise LabelError(f"{table.line(row)}: {cell!r} in {column!r} is neither 1 nor 0")
+        raise LabelError(
+            f"{table.line(row)}: {cell!r} in {column!r} is neither 1 nor 0; if it stands for an"
+            f" unknown label, {LEAVE_EMPTY}"
+        )
     return value

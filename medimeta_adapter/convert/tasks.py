@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -11,14 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimeta_adapter.convert.columns import as_text
+from medimeta_adapter.convert.label_checks import (
+    other_places,
+    refuse_doubtful_texts,
+    refuse_negative_numbers,
+    refuse_words_among_numbers,
+)
 from medimeta_adapter.format.info import TaskInfo
 from medimeta_adapter.format.problems import TaskTarget
 from torchcross.errors import InputError, LabelError
 
 LabelNames: TypeAlias = Mapping[int, str] | Sequence[str] | None
 _SHOWN = 8
-# A decimal number with digits behind its point that are not all zeros, or with an exponent.
-_FRACTION = re.compile(r"[+-]?([0-9]*\.0*[1-9][0-9]*|[0-9]*\.?[0-9]+[eE][+-]?[0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,16 @@ def encode_task(
     labels: LabelNames,
     where: Callable[[int], str] = "label {}".format,
     *,
-    fractions_are_names: bool = False,
+    unknown: str = "leave such images out",
+    all_are_names: bool = False,
 ) -> tuple[TaskInfo, NDArray[np.int64]]:
     """The task, and its label values: (N,), or (N, L) zeros and ones for a column per label.
 
     Values are numbers or names. Without `labels`, numbers are their own names and names are sorted
-    (not for an ordinal task, whose order is not alphabetical). Texts such as "1.5" are refused
-    without `labels`, unless `fractions_are_names`. `where` describes the place of a row's label in
-    errors.
+    (not for an ordinal task, whose order is not alphabetical). Texts that hardly are
+    classes, such as "1.5", and negative numbers are refused without `labels`, unless
+    `all_are_names`. `where` describes the place of a row's label in errors, and `unknown` says
+    there what to do with an unknown label.
     """
     kind = kind_of(target)
     array = np.asarray(values)
@@ -92,10 +97,14 @@ def encode_task(
         names = names or {column: str(column) for column in range(array.shape[1])}
         return TaskInfo(name, kind.target, names), _whole_numbers(name, array)
     if array.dtype.kind == "U":
-        if names is None and not fractions_are_names:
-            _refuse_fractions(name, array, where)
+        if names is not None:
+            refuse_words_among_numbers(name, array, names.values(), where, unknown)
+        elif not all_are_names:
+            refuse_doubtful_texts(name, array, where, unknown)
         return _encode_names(name, kind, array, names, where)
-    return _encode_numbers(name, kind, _whole_numbers(name, array), names, where)
+    numbers = _whole_numbers(name, array)
+    refuse_negative_numbers(name, numbers, names or (), where, unknown)
+    return _encode_numbers(name, kind, numbers, names, where)
 
 
 def _as_texts(name: str, array: NDArray[Any]) -> NDArray[Any]:
@@ -106,19 +115,6 @@ def _as_texts(name: str, array: NDArray[Any]) -> NDArray[Any]:
             raise LabelError(f"label {place} of {name!r} is {value}; give a label to every image")
     texts = [as_text(value, f"labels of {name!r}") for value in values]
     return np.asarray(texts, dtype=str).reshape(array.shape)
-
-
-def _refuse_fractions(name: str, texts: NDArray[np.str_], where: Callable[[int], str]) -> None:
-    """Refuse numbers that are not whole among texts: a wrong cell would become a class."""
-    fractions = [text for text in np.unique(texts).tolist() if _FRACTION.fullmatch(text.strip())]
-    if not fractions:
-        return
-    place = int(np.argmax(np.isin(texts, fractions)))
-    raise LabelError(
-        f"{where(place)} of {name!r} is {texts[place].item()!r}, a number that is not whole"
-        f" ({int(np.isin(texts, fractions).sum())} of {len(texts)} labels are); correct it, or, if"
-        " it is the name of a class, give all names: labels=[...] (--labels)"
-    )
 
 
 def _whole_numbers(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
@@ -192,12 +188,10 @@ def _unknown_label_error(
 ) -> LabelError:
     places = np.flatnonzero(~np.isin(values, np.array(labels))).tolist()
     place = int(np.argmax(values == unknown))
-    others = [f"{where(other)} is {values[other].item()!r}" for other in places if other != place]
-    shown = "".join(f"\n  {text}" for text in others[:_SHOWN])
-    more = f"\n  and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+    others = other_places(values, [other for other in places if other != place], where)
     return LabelError(
         f"{where(place)} of {name!r} is {unknown!r}; the labels are {_some(labels)}: add it to the"
-        f" labels, or correct it{shown}{more}"
+        f" labels, or correct it{others}"
     )
 
 

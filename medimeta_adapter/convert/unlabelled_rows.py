@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
 
+from medimeta_adapter.convert.label_checks import looks_unknown
 from medimeta_adapter.convert.left_out import LeftOut, LeftOutReason
-from medimeta_adapter.convert.table import CsvTask, Table, hides_names, holds_names, says_nothing
-from medimeta_adapter.convert.tasks import label_names
+from medimeta_adapter.convert.table import (
+    LEAVE_EMPTY,
+    CsvTask,
+    Table,
+    hides_names,
+    holds_names,
+    says_nothing,
+)
+from medimeta_adapter.convert.tasks import kind_of, label_names
+from medimeta_adapter.format.info import TaskInfo
 from torchcross.errors import InputError, LabelError
 
 MissingLabels: TypeAlias = Literal["refuse", "drop", "keep"]
@@ -25,8 +34,7 @@ def usable_rows(
     columns: dict[int, str] = {}
     for task in tasks:
         cells = list(_without_label(table, task))
-        if missing == "keep":
-            _check_some_label(table, task, cells)
+        _check_some_label(table, task, cells)
         for row, column in cells:
             columns.setdefault(row, column)
     if not columns or missing == "keep":
@@ -42,7 +50,7 @@ def usable_rows(
         )
     names = table.column(path)
     left_out = tuple(
-        LeftOut(names[row], LeftOutReason.UNLABELLED, f"nothing in {columns[row]!r}")
+        LeftOut(names[row], LeftOutReason.UNLABELLED, f"no label in {columns[row]!r}")
         for row in rows
     )
     return table.take(remaining), left_out
@@ -62,13 +70,27 @@ def notes_on_empty_cells(table: Table, tasks: Sequence[CsvTask]) -> tuple[str, .
     return tuple(notes)
 
 
+def notes_on_names(infos: Sequence[TaskInfo], tasks: Sequence[CsvTask]) -> tuple[str, ...]:
+    """A sentence for each class that has a name, which nobody declared, like an unknown label's."""
+    return tuple(
+        f"note: the class {name!r} of task {info.name!r} looks like an unknown label; if it is one,"
+        f" {LEAVE_EMPTY}"
+        for info, task in zip(infos, tasks, strict=True)
+        if task.labels is None and isinstance(task.columns, str)
+        for name in info.labels.values()
+        if looks_unknown(name)
+    )
+
+
 def _without_label(table: Table, task: CsvTask) -> Iterator[tuple[int, str]]:
     """(row, column) of the cells that say nothing."""
     columns = [task.columns] if isinstance(task.columns, str) else list(task.columns)
     has_names, names = holds_names(table, task), label_names(task.labels)
+    # In columns of zeros and ones, no cell holds the name of a label.
+    names = None if kind_of(task.target).columns and not has_names else names
     for column in columns:
         for row, cell in enumerate(table.column(column)):
-            if hides_names(cell, names) if has_names else says_nothing(cell):
+            if hides_names(cell, names) if has_names else says_nothing(cell, names):
                 yield row, column
 
 
@@ -77,8 +99,8 @@ def _check_some_label(table: Table, task: CsvTask, cells: Sequence[tuple[int, st
     columns = 1 if isinstance(task.columns, str) else len(task.columns)
     if cells and len(cells) == columns * len(table.lines):
         raise InputError(
-            f"{table.path}: no row has a label of every task: {task.name!r} has none; correct its"
-            " column, or leave the task out"
+            f"{table.path}: no row has any label of {task.name!r}; correct its column, or leave the"
+            " task out"
         )
 
 
@@ -90,8 +112,9 @@ def _unlabelled_error(table: Table, columns: dict[int, str], rows: list[int]) ->
     if len(rows) > 1:
         rest = f" and {len(rows) - 1 - _SHOWN} more" if len(rows) > _SHOWN + 1 else ""
         others = f" (so are {len(rows) - 1} others: lines {lines}{rest})"
+    named = ", name them as classes: labels=[...] (--labels)" if cell.strip() else ""
     return LabelError(
-        f"{table.line(first)}: {cell!r} in {column!r} is no label{others}; correct them, leave them"
-        " out with missing='drop' (--missing drop), or keep the images with an unknown label:"
+        f"{table.line(first)}: {cell!r} in {column!r} is no label{others}; correct them{named},"
+        " leave them out with missing='drop' (--missing drop), or keep the images with an unknown label:"
         " missing='keep' (--missing keep)"
     )

@@ -86,10 +86,15 @@ def _image_of(
     return index
 
 
+def means_unknown(text: str) -> bool:
+    """Whether a cell says that its subject or its label is unknown: empty, NaN, None, n/a, ..."""
+    return text.strip().lower() in _UNKNOWN
+
+
 def subjects_of(column: NDArray[Any]) -> NDArray[Any]:
     """Return who each sample comes from; one without a name is a subject of its own."""
     subjects = [text.strip() for text in column.tolist()]
     for row, subject in enumerate(subjects):
-        if subject.lower() in _UNKNOWN:
+        if means_unknown(subject):
             subjects[row] = f"unknown subject of row {row}"
     return np.array(subjects, dtype=object)

@@ -81,7 +81,7 @@ def test_names_come_back(names: list[str]) -> None:
     assert list(task.labels.values()) == sorted(set(names))
 
 
-@given(st.lists(st.integers(-100, 100), min_size=2).filter(lambda grades: len(set(grades)) > 1))
+@given(st.lists(st.integers(0, 100), min_size=2).filter(lambda grades: len(set(grades)) > 1))
 def test_grades_come_back(grades: list[int]) -> None:
     task, values = encode_task("grade", "ordinal", [float(grade) for grade in grades], None)
     assert values.tolist() == grades

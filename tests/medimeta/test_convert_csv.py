@@ -154,9 +154,9 @@ def test_rows_without_a_label_are_listed_or_left_out(tmp_path: Path) -> None:
     assert written.numbers() == [n for n in range(20) if n not in (3, 7, 9)]
     assert written.names("level") == {0: "low", 1: "high"}
     table_text = (tmp_path / "out" / ABOUT.id / "left_out.csv").read_text()
-    assert "images/7.png,without a label,nothing in 'level'" in table_text
+    assert "images/7.png,without a label,no label in 'level'" in table_text
     nothing = table(tmp_path / "empty", ",level", lambda n: ",")
-    with pytest.raises(InputError, match="no row has a label of every task"):
+    with pytest.raises(InputError, match="no row has any label of 'level'; correct its"):
         convert(nothing, CsvTask("level", "multiclass", "level"), missing="drop")
 
 
@@ -228,7 +228,7 @@ def test_another_root(tmp_path: Path) -> None:
             CsvTask("t", "multilabel", "kind", ["disc"]),
             "line 3: 'star' in 'kind' is none of the labels",
         ),
-        (CsvTask("t", "multiclass", "blank"), "line 2: '' in 'blank' is no label"),
+        (CsvTask("t", "multiclass", "blank"), "no row has any label of 't'; correct"),
     ],
 )
 def test_wrong_columns_and_cells(tmp_path: Path, task: CsvTask, said: str) -> None:
@@ -239,7 +239,9 @@ def test_wrong_columns_and_cells(tmp_path: Path, task: CsvTask, said: str) -> No
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "first line"),
+        (b"", "csv is empty; give the names of its columns"),
+        (b"\xef\xbb\xbf", "csv is empty; give the names of its columns"),
+        (b"\na,b\n", "csv has an empty first line; give the names"),
         (b"path,path\na,b\n", "first line"),
         (b"path,kind\n", "no rows"),
         (b"path,kind\na\n", "line 2: 1 fields"),

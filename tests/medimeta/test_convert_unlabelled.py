@@ -116,7 +116,9 @@ def test_a_table_with_all_labels_is_converted_as_before(tmp_path: Path) -> None:
 
 def test_a_task_without_any_label_is_refused(tmp_path: Path) -> None:
     path = table(tmp_path, row=lambda n: ["", *cells(0)[1:]])
-    with pytest.raises(InputError, match=r"'kind' has none; correct its column, or leave the task"):
+    with pytest.raises(
+        InputError, match=r"any label of 'kind'; correct its column, or leave the task"
+    ):
         convert(path)
 
 
