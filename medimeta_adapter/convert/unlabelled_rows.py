@@ -115,6 +115,6 @@ def _unlabelled_error(table: Table, columns: dict[int, str], rows: list[int]) ->
     named = ", name them as classes: labels=[...] (--labels)" if cell.strip() else ""
     return LabelError(
         f"{table.line(first)}: {cell!r} in {column!r} is no label{others}; correct them{named},"
-        " leave them out with missing='drop' (--missing drop), or keep the images with an unknown label:"
-        " missing='keep' (--missing keep)"
+        " leave them out with missing='drop' (--missing drop), or keep the images with an unknown"
+        " label: missing='keep' (--missing keep)"
     )

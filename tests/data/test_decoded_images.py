@@ -181,7 +181,7 @@ def test_the_bits_are_part_of_what_is_cached_and_a_depth_in_doubt_is_warned_of(
     values = np.linspace(0, 4095, 600).round().reshape(20, 30).astype(np.uint16)
     Image.fromarray(values).save(folder / "cat" / "0.png")
     for _ in range(2):
-        with pytest.warns(TorchcrossWarning, match=r"sample 0, file .*0\.png,.* give bits=12 "):
+        with pytest.warns(TorchcrossWarning, match=r"sample 0, file .*0\.png,.* give --bits 12 "):
             dark = source_of(folder, cache).read([0])
     for bits in (12, 16, 12):
         source = source_of(folder, cache, bits=bits)

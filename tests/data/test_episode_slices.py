@@ -64,7 +64,7 @@ def test_bounds_are_those_of_python_where_there_is_an_end() -> None:
 
 def test_without_an_end_a_slice_says_where_to_stop() -> None:
     endless = tx.Episodes(SAMPLER)
-    for item in (slice(3, None), slice(None), slice(-3, 4), slice(0, -1), slice(5, 0, -1)):
+    for item in (slice(3, None), slice(None), slice(-3, 4), slice(0, -1), slice(None, 3, -1)):
         with pytest.raises(InputError, match=r"have no end; write episodes\[0:10\], or give Epis"):
             endless[item]
     with pytest.raises(IndexError, match=r"episode -1 counts from the end, and these episodes"):
@@ -75,6 +75,14 @@ def test_without_an_end_a_slice_says_where_to_stop() -> None:
                 episodes[wrong]
     with pytest.raises(TypeError, match=r"is an integer, not 1\.5; for several episodes, write"):
         endless[1.5]  # type: ignore[call-overload]
+
+
+def test_without_an_end_a_slice_goes_backwards_from_where_it_starts() -> None:
+    endless = tx.Episodes(SAMPLER)
+    assert indices(endless[8:3:-2]) == [8, 6, 4]
+    assert indices(endless[2::-1]) == [2, 1, 0]
+    assert indices(endless[3:8:-2]) == []
+    assert indices(endless[np.int64(5) : 3 : np.int64(-1)]) == [5, 4]
 
 
 def test_a_data_loader_and_evaluate_take_a_slice() -> None:

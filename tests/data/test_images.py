@@ -215,7 +215,7 @@ def test_a_warning_of_one_kind_silences_no_other(tmp_path) -> None:
     source = tx.ImageFolderSource(tmp_path / "pets")
     with pytest.warns(TorchcrossWarning, match="becomes one colour"):
         source.read([0])
-    with pytest.warns(TorchcrossWarning, match="give bits=12"):
+    with pytest.warns(TorchcrossWarning, match="give --bits 12"):
         source.read([1])
 
 
@@ -248,7 +248,7 @@ def test_eight_bits_stay_as_they_are(bits, tmp_path) -> None:
 @pytest.mark.parametrize(("most", "bits"), [(100, 8), (256, 9), (4095, 12)])
 def test_values_that_leave_most_of_16_bits_empty_are_warned_of_once(most, bits, tmp_path) -> None:
     image = Image.fromarray((TWELVE * (most / 4095)).round().astype(np.uint16))
-    with pytest.warns(TorchcrossWarning, match=rf"sample 0, file .*a\.png, .* give bits={bits} "):
+    with pytest.warns(TorchcrossWarning, match=rf"sample 0, file .*a\.png, .* give --bits {bits} "):
         read = from_folder(tmp_path, image, mode="L")
     assert read.max() == round(most / 257), "and they are read as before"
     source = tx.ImageFolderSource(tmp_path / "pets")
@@ -256,7 +256,7 @@ def test_values_that_leave_most_of_16_bits_empty_are_warned_of_once(most, bits, 
         source.read([0, 1])
     source.read([1])  # a second warning would be an error here
     assert len(caught) == 1
-    with pytest.warns(TorchcrossWarning, match=f"sample 0 of .* give bits={bits} "):
+    with pytest.warns(TorchcrossWarning, match=f"sample 0 of .* give --bits {bits} "):
         from_hugging_face(image, mode="L")
 
 
@@ -269,7 +269,7 @@ def test_a_transparent_value_says_nothing_of_the_depth(tmp_path) -> None:
     values = TWELVE.copy()
     values[1, 1] = 65535
     save = {"transparency": 65535}
-    with pytest.warns(TorchcrossWarning, match="give bits=12 "):
+    with pytest.warns(TorchcrossWarning, match="give --bits 12 "):
         from_folder(tmp_path, Image.fromarray(values), save=save)
     read = from_folder(tmp_path, Image.fromarray(values), save=save, mode="L", bits=12)
     assert (read[0, 1, 1], read[0, 3, 3], read[0, 0, 0]) == (255, 255, 0)
@@ -293,6 +293,17 @@ def test_channels_that_lose_bits_are_named_once(name, tmp_path) -> None:
         tx.DatasetSource(images, PETS, labels=[0, 1]).read([0, 1])
 
 
+@pytest.mark.parametrize("name", DEEP)
+def test_bits_do_not_apply_to_channels_that_lose_bits(name, tmp_path) -> None:
+    for folder in PETS.target.classes:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").write_bytes(DEEP[name])
+    source = tx.ImageFolderSource(tmp_path, PETS, bits=12)
+    said = r"a\.png: it has several channels of more than 8 bits.* --bits 12 \(in Python, bits=12\)"
+    with pytest.raises(ReadError, match=rf"{said} applies to grey files of one channel alone: sca"):
+        source.read([0])
+
+
 def test_eight_bits_in_an_unusual_file_lose_nothing() -> None:
     """Numbers as text, and values with a sign."""
     signed = bytearray(DEEP["jpeg 2000"])
@@ -307,7 +318,8 @@ def test_eight_bits_in_an_unusual_file_lose_nothing() -> None:
 
 def test_values_above_the_bits_are_an_error_that_says_how_many_they_need(tmp_path) -> None:
     with pytest.raises(
-        ReadError, match=r"a\.png: its values reach 4095, and 11 bits hold 0\.\.2047; give bits=12"
+        ReadError,
+        match=r"a\.png: its values reach 4095, and 11 bits hold 0\.\.2047; give --bits 12",
     ):
         from_folder(tmp_path, Image.fromarray(TWELVE), bits=11)
 

@@ -53,7 +53,7 @@ def test_twelve_bits_are_warned_of_and_read_by_the_option(made, eight, tmp_path,
         wrong = probabilities(made, eight, query)
     depth, differs = (str(each.message) for each in caught)
     assert "0.png of the query images has 16 bits, and no value above 4095" in depth
-    assert "has 12 bits more likely; give bits=12 (--bits)" in depth
+    assert "has 12 bits more likely; give --bits 12 (in Python, bits=12)" in depth
     assert "0.png of the query images has 16 bits, and the support set has 8" in differs
     assert not torch.allclose(wrong, expected, atol=1e-3)
     assert torch.equal(probabilities(made, eight, query, bits=12), expected)
@@ -71,7 +71,9 @@ def test_full_sixteen_bits_beside_eight_are_warned_of_until_their_bits_are_known
     made, eight, tmp_path
 ):
     query = write_query(tmp_path / "query", 257, np.uint16)
-    with pytest.warns(TorchcrossWarning, match=r"the support set has 8: .* give bits=N") as caught:
+    with pytest.warns(
+        TorchcrossWarning, match=r"the support set has 8: .* give --bits N"
+    ) as caught:
         wide = probabilities(made, eight, query)
     assert len(caught) == 1
     assert torch.equal(probabilities(made, eight, query, bits=16), wide)

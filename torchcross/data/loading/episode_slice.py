@@ -79,13 +79,16 @@ def numbers_of_slice(item: slice, length: int | None) -> range:
     _check_bounds(item)
     if length is not None:
         return range(*item.indices(length))
-    bounds = (item.start, item.stop, item.step)
-    if item.stop is None or any(bound is not None and bound < 0 for bound in bounds):
+    step = int(item.step or 1)
+    # Backwards a slice begins at the last episode by default, and forwards it ends there.
+    default = item.start if step < 0 else item.stop
+    if default is None or any((bound or 0) < 0 for bound in (item.start, item.stop)):
         raise InputError(
             f"the slice {_as_text(item)} needs the last episode, and these episodes have no end;"
             " write episodes[0:10], or give Episodes(sampler, count)"
         )
-    return range(int(item.start or 0), int(item.stop), int(item.step or 1))
+    stop = -1 if item.stop is None else int(item.stop)
+    return range(int(item.start or 0), stop, step)
 
 
 def _check_bounds(item: slice) -> None:

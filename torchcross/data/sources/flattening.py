@@ -104,6 +104,15 @@ class Flattening:
     bits: int | None = None
     on_remark: OnRemark = ignore_remark
 
+    def check_channels(self) -> None:
+        """Refuse `bits` for an image of several deep channels, of which Pillow reads 8 bits."""
+        if self.bits is not None:
+            raise ValueError(
+                "it has several channels of more than 8 bits, of which the upper 8 are read, and"
+                f" {_option(self.bits)} applies to grey files of one"
+                " channel alone: scale its values to 8 bits, or save it as grey of 16 bits"
+            )
+
     def eight_bits(self, image: Image) -> Image:
         """0..2^bits - 1 onto 0..255, rounded. Transparent values are replaced."""
         from PIL import Image
@@ -117,7 +126,7 @@ class Flattening:
         if greatest > white:
             raise ValueError(
                 f"its values reach {greatest}, and {self.bits} bits hold 0..{white}; give"
-                f" bits={greatest.bit_length()} (--bits), or how many the values have"
+                f" {_option(greatest.bit_length())}, or how many the values have"
             )
         was_one_colour = values.min() == values.max()
         values[clear] = background_value(self.background, white)
@@ -156,6 +165,10 @@ class Flattening:
 PLAIN: Final = Flattening()
 
 
+def _option(bits: int) -> str:
+    return f"--bits {bits} (in Python, bits={bits})"
+
+
 def _is_one_colour(image: Image) -> bool:
     # Of an image of several channels, Pillow gives a pair for each.
     pairs: Any = image.getextrema()
@@ -183,8 +196,8 @@ class ImageWarnings:
             self._once(
                 "bits",
                 f"{image} of {self._owner} has 16 bits, and no value above {(1 << bits) - 1}: it"
-                f" is read as nearly black, and has {bits} bits more likely; give bits={bits}"
-                f" (--bits), or bits={_ALL_BITS} where it is so dark",
+                f" is read as nearly black, and has {bits} bits more likely; give"
+                f" {_option(bits)}, or {_ALL_BITS} where it is so dark",
             )
         if remark.loses_bits:
             self._once(

@@ -111,6 +111,7 @@ def _picture(image: Image, mode: Mode | None, size: Size | None, flattening: Fla
         image.mode == "I" and image.format in _SIXTEEN_BIT_FORMATS
     )
     if loses_bits(image):
+        flattening.check_channels()
         flattening.on_remark(Remark(is_deep=True, loses_bits=True))
     if image.getexif().get(_ORIENTATION, 1) != 1:
         image = ImageOps.exif_transpose(image)
