@@ -51,7 +51,8 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "--target",
         metavar="NAME",
-        help="which target the row was trained without; needed where the run has several",
+        help="which target the row was trained without; needed where the run has several, and the"
+        " row is another for each",
     )
     parser.add_argument(
         "--seed", type=int, metavar="I", help="training seed; needed where the run has several"
@@ -106,4 +107,4 @@ def run(options: argparse.Namespace) -> int:
 def _origin(predictions: ImagePredictions) -> str:
     if predictions.zero_shot:
         return f" with the classes of {predictions.target}, from no labelled image"
-    return f" trained without {predictions.target}, seed {predictions.seed}"
+    return f", {predictions.origin}" if predictions.origin else ""

@@ -152,6 +152,17 @@ def test_errors_say_what_to_give(made, own_images):
         predict_images(opened, "scratch", own_images / "support", own_images / "none")
 
 
+def test_a_row_says_what_it_comes_from_where_that_matters(tmp_path):
+    for folder in made_run(tmp_path / "run", ["mm-pt", "scratch", "image-statistics"]):
+        opened = open_run(folder)
+        origins = {row: opened.algorithm(row, target="shape").origin for row in opened.rows}
+    assert origins == {
+        "mm-pt": "trained without shape, seed 0",
+        "scratch": "seed 0",
+        "image-statistics": "",
+    }
+
+
 def test_a_training_that_is_gone_is_named(made, tmp_path):
     copy = shutil.copytree(made, tmp_path / "copy")
     shutil.rmtree(copy / "train")

@@ -14,7 +14,7 @@ from tests.command_line import refused, run
 from tests.experiment.opened.test_opened_run import made_run
 from tests.experiment.opened.test_zero_shot import made as made_with_texts
 from torchcross.episode import Batch
-from torchcross.errors import SourceError
+from torchcross.errors import InputError, SourceError
 from torchcross.experiment import open_run, predict_images, run_predictions
 from torchcross.experiment.opened import own_images
 from torchcross.experiment.opened.own_files import OwnImageReader
@@ -117,6 +117,24 @@ def test_another_row_sees_few_images_at_once(made, five, monkeypatch):
     assert torch.allclose(probabilities, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_folders_are_looked_at_before_anything_is_read(made, five, monkeypatch, tmp_path, wrong):
+    def read(*asked):
+        raise AssertionError("it reads before it looks")
+
+    monkeypatch.setattr(own_images, "_support_of", read)
+    monkeypatch.setattr("torchcross.experiment.opened.opened_run.OpenedRun.algorithm", read)
+    folders = list(five)
+    folders[wrong] = tmp_path / "nowhere"
+    with pytest.raises(SourceError, match=r"--(support|query): .*nowhere is not a folder"):
+        predict_images(open_run(made), "scratch", *folders, seed=0)
+
+
+def test_without_a_support_set_rows_that_read_texts_are_named(made, five):
+    with pytest.raises(InputError, match=r"rows that read texts need none, and this run has no"):
+        predict_images(open_run(made), "ncm", None, five[1])
+
+
 def test_some_of_the_classes_are_a_task_of_their_own(made, five, tmp_path):
     opened = open_run(made)
     source = opened.source("shape")
@@ -179,7 +197,11 @@ def test_every_option_of_the_command_counts(tmp_path, capsys, monkeypatch):
     def predict_images(opened, *what, say, **how):
         heard.update(opened, what=what, **how)
         return SimpleNamespace(
-            images=("a.png",), write=Path.touch, zero_shot=False, target="hole", seed=3
+            images=("a.png",),
+            write=Path.touch,
+            zero_shot=False,
+            target="hole",
+            origin="trained without hole, seed 3",
         )
 
     monkeypatch.setattr("torchcross.experiment.open_run", lambda folder, **how: how)
@@ -190,4 +212,4 @@ def test_every_option_of_the_command_counts(tmp_path, capsys, monkeypatch):
     status, out, _ = run(capsys, "predict", "folder", "--row", "ncm", *files, *flags)
     assert heard == {**options, "data": Path("moved"), "what": ("ncm", Path("s"), Path("q"))}
     assert status == 0
-    assert out.endswith("o.csv: 1 image, by ncm trained without hole, seed 3\n")
+    assert out.endswith("o.csv: 1 image, by ncm, trained without hole, seed 3\n")

@@ -120,7 +120,10 @@ class OpenedRun:
             algorithm = adapter(method, learner, experiment, self._texts(cell, experiment, task))
         algorithm = algorithm.to(run.machine.device)
         steps = inner_steps(method, algorithm, experiment)
-        return RowAlgorithm(algorithm, row=row, target=cell.target, seed=cell.seed, steps=steps)
+        origin = self._origin(cell, has_weights=experiment.model.has_weights)
+        return RowAlgorithm(
+            algorithm, row=row, target=cell.target, seed=cell.seed, steps=steps, origin=origin
+        )
 
     def __repr__(self) -> str:
         return f"OpenedRun({str(self.folder.path)!r}, rows={list(self.rows)})"
@@ -170,6 +173,18 @@ class OpenedRun:
         """Whether the row has other settings for other targets."""
         own = [self._context.own_values(Cell(target, row, 0)) for target in self.targets]
         return any(values != own[0] for values in own)
+
+    def _origin(self, cell: Cell, *, has_weights: bool) -> str:
+        """Which target and which seed make this row another one, in words."""
+        method = METHODS[cell.algorithm]
+        words = []
+        if method.trains:
+            words.append(f"trained without {cell.target}")
+        elif self._differs(cell.algorithm):
+            words.append(f"with its settings for {cell.target}")
+        if method.has_seeds(has_weights):
+            words.append(f"seed {cell.seed}")
+        return ", ".join(words)
 
     def _target(self, target: str | None, usable: Sequence[str]) -> str:
         if target is None:

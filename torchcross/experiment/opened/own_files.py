@@ -74,8 +74,8 @@ class OwnImageReader:
         warnings.warn(
             f"file {path} of the query images has {here} bits, and the support set has {there}: the"
             " same grey may have another value in both, and predictions mean little then; give"
-            " --bits N (in Python, bits=N), how many the values of the 16-bit files have (8 to 16), or files of"
-            " one depth. Further such images are not named",
+            " --bits N (in Python, bits=N), how many the values of the 16-bit files have (8 to 16),"
+            " or files of one depth. Further such images are not named",
             TorchcrossWarning,
             stacklevel=2,
         )

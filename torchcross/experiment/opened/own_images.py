@@ -40,7 +40,9 @@ class ImagePredictions:
 
     images        their names below the folder that was given
     prediction    a row of probabilities for each of them
-    target, seed  which target the row was trained without, and its training seed
+    target, seed  the target that has the form of the images, which a row that trains was trained
+                  without, and the training seed
+    origin        what the row was trained without, and by which seed, where that matters to it
     zero_shot     whether it learned from no support set: then the classes are the target's
     """
 
@@ -49,6 +51,7 @@ class ImagePredictions:
     target: str
     seed: int
     zero_shot: bool = False
+    origin: str = ""
 
     def write(self, path: str | Path) -> Path:
         """Write a CSV file, whole or not at all: image, class, and a probability of each class."""
@@ -98,6 +101,11 @@ def predict_images(
                 f"without a support set the classes are those of a target, and {run.folder.path}"
                 f" has several: give one (target=, or --target), of {list_some(run.targets)}"
             )
+    elif not Path(support).is_dir():
+        raise SourceError(
+            f"--support: {support} is not a folder; give one with a folder of images for each class"
+        )
+    names = _query_names(Path(query), say)
     algorithm = run.algorithm(row, target=target, seed=seed)
     source = run.source(algorithm.target)
     reader = OwnImageReader(*_form_of(source), bits=bits, background=background)
@@ -108,7 +116,6 @@ def predict_images(
         # A row that reads texts has those of its target so far.
         if task is not source.task:
             algorithm = run.algorithm(row, target=algorithm.target, seed=algorithm.seed, task=task)
-    names = _query_names(Path(query), say)
     device = next(algorithm.parameters()).device
     with own_threads(run.experiment.machine):
         predictor = algorithm.adapt(examples.to(device), task)
@@ -127,6 +134,7 @@ def predict_images(
         target=algorithm.target,
         seed=algorithm.seed,
         zero_shot=support is None,
+        origin=algorithm.origin,
     )
 
 
@@ -145,7 +153,9 @@ def _form_of(source: TaskSource) -> tuple[Mode, Size]:
 def _check_needs_no_support(run: OpenedRun, row: str) -> None:
     if row in run.rows and not METHODS[row].zero_shot:
         others = [name for name in run.rows if METHODS[name].zero_shot]
-        instead = f", or a row that needs none: {', '.join(others)}" if others else ""
+        instead = "; rows that read texts need none, and this run has no such row"
+        if others:
+            instead = f", or a row that needs none: {', '.join(others)}"
         raise InputError(
             f"the row {row!r} learns from a support set; give --support, a folder with a folder of"
             f" images for each class{instead}"
@@ -169,10 +179,6 @@ def _support_of(folder: Path, task: Task, reader: OwnImageReader) -> tuple[Batch
 
 
 def _support_source(folder: Path, task: Task) -> ImageFolderSource:
-    if not folder.is_dir():
-        raise SourceError(
-            f"--support: {folder} is not a folder; give one with a folder of images for each class"
-        )
     names = {each.name for each in folder.iterdir() if each.is_dir() and not is_hidden(each.name)}
     if len(names) < 2:
         there = f"has only the folder {min(names)}" if names else "has no folder"

@@ -16,15 +16,24 @@ class RowAlgorithm(Algorithm):
     """The trained algorithm of a row, with the inner steps and the seed that the row has.
 
     `algorithm` is the one that it wraps. `adapt(..., index=N)` predicts what the row predicted in
-    episode N: random heads and masks belong to (seed, index).
+    episode N: random heads and masks belong to (seed, index). `origin` says what the row was
+    trained without and by which seed, if that matters: "trained without oct, seed 0".
     """
 
     def __init__(
-        self, algorithm: Algorithm, *, row: str, target: str, seed: int, steps: int | None
+        self,
+        algorithm: Algorithm,
+        *,
+        row: str,
+        target: str,
+        seed: int,
+        steps: int | None,
+        origin: str = "",
     ) -> None:
         super().__init__()
         self.algorithm, self.backbone = algorithm, algorithm.backbone
         self.row, self.target, self.seed, self.steps = row, target, seed, steps
+        self.origin = origin
 
     @property
     def network(self) -> Any:
