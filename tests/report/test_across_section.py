@@ -145,3 +145,22 @@ def test_a_pair_that_only_one_of_both_tests_separates_is_explained(tmp_path: Pat
     alike = [[0.5 + (t % 2) / 10, 0.55, 0.5 + (t % 3) / 10] for t in range(12)]
     same = Means(alike, ["a", "b", "c"], [f"target {t}" for t in range(12)])
     assert "does not:" not in page_of(tmp_path, same).by_id("across").text
+
+
+def test_friedmans_numbers_are_named_and_an_infinite_f_is_said_in_words(tmp_path: Path) -> None:
+    def text_of(table: list[list[float]]) -> str:
+        return across_of(tmp_path, Means(table, list("abcde"))).text
+
+    agreeing = text_of([[5, 4, 3, 2, 1], [9, 7, 5, 3, 1]])
+    assert "χ² 8.00 (p 0.092). All targets rank the algorithms alike" in agreeing
+    assert "its p (0.008) is exact: the probability that 2 targets agree so" in agreeing
+    assert "no contradiction to the note above" in agreeing
+    assert not {"∞", "inf", "ties"} & set(agreeing.replace(".", " ").split())
+    differing = text_of([[5, 4, 3, 2, 1], [9, 7, 5, 1, 3]])
+    assert "χ² 7.60 (p 0.107), Iman–Davenport F 19.00 (p 0.007). This is no con" in differing
+    tied = text_of([[5, 4, 3, 2, 1], [5, 3, 4, 2, 2], [1, 2, 3, 4, 5]])
+    assert "Without the correction for ties: χ²" in tied
+    assert "no contradiction" not in tied
+    many = text_of([[5, 4, 3, 2, 1]] * 12)
+    assert "is exact" in many
+    assert "no contradiction" not in many, "pairs can be separated"

@@ -87,12 +87,29 @@ def _disagreements(across: Across) -> Iterator[str]:
 def _friedman_text(across: Across) -> str:
     test, untied = across.friedman, across.untied
     targets = count_text(len(across.targets), "targets")
-    return (
-        f"{targets}. Friedman's χ² {test.chi2:.2f} (p {p_text(test.p)};"
-        f" without correction for ties {untied.chi2:.2f}), Iman–Davenport F {_f(test.F)} (p"
-        f" {p_text(test.F_p)}; {_f(untied.F)}). Nemenyi's critical difference of mean ranks is"
-        f" {across.cd:.2f}."
-    )
+    texts = [
+        f"{targets}. Friedman's test of whether any of the algorithms differ in rank: χ²"
+        f" {test.chi2:.2f} (p {p_text(test.p)})"
+    ]
+    if isfinite(test.F):
+        texts[0] += f", Iman–Davenport F {test.F:.2f} (p {p_text(test.F_p)})."
+    else:
+        texts[0] += "."
+        texts.append(
+            "All targets rank the algorithms alike, so the Iman–Davenport F has no finite value;"
+            f" its p ({p_text(test.F_p)}) is exact: the probability that {targets} agree so by"
+            " chance, where the p of χ² is an approximation for many targets."
+        )
+    if untied.chi2 != test.chi2:
+        texts.append(f"Without the correction for ties: χ² {untied.chi2:.2f}, F {untied.F:.2f}.")
+    if across.ranks_differ and across.power_warnings:
+        texts.append(
+            "This is no contradiction to the note above: Friedman's test asks whether any of them"
+            " differ, and tests of pairs cannot say which with so few targets and Holm's"
+            " correction."
+        )
+    texts.append(f"Nemenyi's critical difference of mean ranks is {across.cd:.2f}.")
+    return " ".join(texts)
 
 
 def _diagram(across: Across, series: Series) -> list[Markup]:
@@ -165,7 +182,3 @@ def _signed_cell(value: float) -> TableCell:
 
 def _number_cell(value: float, text: str) -> TableCell:
     return TableCell(text if isfinite(value) else "—", value)
-
-
-def _f(value: float) -> str:
-    return f"{value:.2f}" if isfinite(value) else "∞"
