@@ -75,6 +75,26 @@ def test_a_picture_says_its_truth_and_its_answer_without_colour(
     assert wrong.all("img")[0].attributes["alt"] == "query image 1, truth disc, predicted square"
 
 
+def test_probabilities_that_are_nearly_alike_have_a_decimal(tmp_path: Path, rows: Records) -> None:
+    def texts(*shares: float, which: str) -> list[str]:
+        one = answers(rows)[0]
+        own = [replace(each, probability=0.25) for each in one.answers]
+        own[-len(shares) :] = [QueryAnswer(90, "star", "star", share) for share in shares]
+        told = [replace(one, answers=tuple(own))]
+        fold = folds_of(page_of(tmp_path, rows, answers=told, pictures=which))[0]
+        pictured = "in percent" in "".join(title.text for title in fold.all("p", "shelf"))
+        assert pictured == (which == "leader")
+        return [item.text for item in fold.all("li") if "image 90" in item.text]
+
+    assert texts(0.2549, 0.2651, which="leader") == [
+        "✓ starimage 90, 25.5 %",
+        "✓ starimage 90, 26.5 %",
+    ]
+    assert texts(0.2549, 0.9, which="leader") == ["✓ starimage 90, 25 %", "✓ starimage 90, 90 %"]
+    assert texts(0.2549, which="none") == ["image 90: ✓ star, probability 25.5 %"]
+    assert texts(float("nan"), which="leader") == ["✓ starimage 90"]
+
+
 def test_all_rows_have_pictures_or_none(tmp_path: Path, rows: Records) -> None:
     for which, count in (("all", 9), ("none", 0)):
         page = page_of(tmp_path, rows, answers=answers(rows), pictures=which)

@@ -10,7 +10,7 @@ from torchcross.metrics.reference_values import lower_is_better
 from torchcross.records import Records
 from torchcross.report.cells import CellKey
 from torchcross.report.episode_answers import AnswersKey, EpisodeAnswers, QueryAnswer
-from torchcross.report.episode_pictures import episode_pictures, share_text, sign_of
+from torchcross.report.episode_pictures import answer_digits, episode_pictures, share_text, sign_of
 from torchcross.report.html import TableCell, TableColumn, sortable_table
 from torchcross.report.markup import Markup, element, join
 from torchcross.report.numbers import shots_title
@@ -112,12 +112,15 @@ def _answers(summary: Summary, picks: Picks, one: EpisodeAnswers, share: int) ->
             title_of_others = f"And {len(others)} more, without pictures to keep the page small"
             shown = join([shown, element("p", title_of_others, class_="shelf")])
     heading = element("summary", title, element("span", about, class_="soft"))
-    listing = element("ul", *map(_answer, others), class_="answers") if others else Markup()
+    digits = answer_digits(one)
+    items = [_answer(answer, digits) for answer in others]
+    listing = element("ul", *items, class_="answers") if items else Markup()
     return element("details", heading, shown, listing, class_="screen")
 
 
-def _answer(answer: QueryAnswer) -> Markup:
-    verdict, share = f"{sign_of(answer)} {answer.predicted}", share_text(answer)
+def _answer(answer: QueryAnswer, digits: int) -> Markup:
+    verdict = f"{sign_of(answer)} {answer.predicted}"
+    share = share_text(answer, digits, "probability ")
     if answer.is_right:
         return element("li", f"image {answer.image}: {verdict}{share}")
     name = element("span", verdict, class_="verdict") if answer.is_wrong else verdict

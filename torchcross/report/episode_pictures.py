@@ -22,6 +22,7 @@ from torchcross.report.episode_answers import (
 from torchcross.report.html import note, prose
 from torchcross.report.inputs import Picture
 from torchcross.report.markup import Markup, element, join
+from torchcross.report.numbers import share_digits
 from torchcross.report.standings import standings
 from torchcross.report.summary import Summary
 
@@ -81,12 +82,16 @@ def episode_pictures(one: EpisodeAnswers, share: int) -> tuple[Markup, Sequence[
     support_room = _Room(max(round(share * _SUPPORT_SHARE), share - whole_query))
     support = _support(pictures.support, support_room)
     room = _Room(share - support_room.used)
+    digits = answer_digits(one)
     items = [
-        _query_item(one.answers[place], each)
+        _query_item(one.answers[place], each, digits)
         for place, each in thumbnails.items()
         if room.has_place(each)
     ]
-    heading = element("p", "Query: wrong answers first", class_="shelf")
+    title = "Query: wrong answers first"
+    if any(isfinite(answer.probability) for answer in one.answers):
+        title += "; in percent, the probability of the answer"
+    heading = element("p", title, class_="shelf")
     query = element("ul", *items, class_="pictures small")
     return join([support, heading, query]), [one.answers[each] for each in ordered[len(items) :]]
 
@@ -159,10 +164,11 @@ def _part_text(shown: int, count: int) -> str:
     return str(count) if shown == count else f"{shown} of {count}"
 
 
-def _query_item(answer: QueryAnswer, thumbnail: _Thumbnail) -> Markup:
+def _query_item(answer: QueryAnswer, thumbnail: _Thumbnail, digits: int) -> Markup:
     alt = f"query image {answer.image}, truth {answer.truth}, predicted {answer.predicted}"
     image = thumbnail.image(alt)
-    score = element("small", f"image {answer.image}{share_text(answer)}", class_="score soft")
+    share = share_text(answer, digits)
+    score = element("small", f"image {answer.image}{share}", class_="score soft")
     parts = [image, element("span", f"{sign_of(answer)} {answer.predicted}", class_="verdict")]
     if not answer.is_right:
         parts.append(element("span", f"truth: {answer.truth}", class_="verdict truth"))
@@ -175,7 +181,12 @@ def sign_of(answer: QueryAnswer) -> str:
     return "✓" if answer.is_right else "✗"
 
 
-def share_text(answer: QueryAnswer) -> str:
-    """The probability of the answer, where it is known."""
+def answer_digits(one: EpisodeAnswers) -> int:
+    """The decimals of the probabilities of an episode's answers."""
+    return share_digits(answer.probability for answer in one.answers)
+
+
+def share_text(answer: QueryAnswer, digits: int, name: str = "") -> str:
+    """The probability of the answer after its `name`, where it is known."""
     value = answer.probability
-    return f", probability {100 * value:.0f} %" if isfinite(value) else ""
+    return f", {name}{100 * value:.{digits}f} %" if isfinite(value) else ""

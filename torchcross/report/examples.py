@@ -9,7 +9,7 @@ from torchcross._kit.pixels import data_uri
 from torchcross.report.html import series_key
 from torchcross.report.inputs import Example, Picture
 from torchcross.report.markup import Markup, element
-from torchcross.report.numbers import notation_of, shots_title
+from torchcross.report.numbers import notation_of, share_digits, shots_title
 
 _SIDE = 112
 _TINY = 64
@@ -68,28 +68,27 @@ def _answers(example: Example, series: int) -> Markup:
         f"{notation.title} {notation.text(example.score)}, "
         f"{len(mistakes)} of {len(example.query)} query answers wrong."
     )
+    confidences = (picture.confidence for picture in example.query)
+    digits = share_digits(each for each in confidences if each is not None)
     parts = [element("h3", series_key(series), example.algorithm), element("p", score)]
     if mistakes:
         title = "The worst mistakes: least probability of the truth first"
-        parts.append(_pictures(title, mistakes, _MOST_WORST))
+        worst = _picture_list(mistakes, _MOST_WORST, digits)
+        parts.append(element("div", element("p", title, class_="shelf"), worst))
     heading = element("summary", f"The whole query, {len(example.query)} samples")
-    query = _picture_list(example.query, _MOST_QUERY)
+    query = _picture_list(example.query, _MOST_QUERY, digits)
     parts.append(element("details", heading, query, class_="screen"))
     return element("article", *parts, class_="example")
 
 
-def _pictures(title: str, pictures: Sequence[Picture], most: int) -> Markup:
-    return element("div", element("p", title, class_="shelf"), _picture_list(pictures, most))
-
-
-def _picture_list(pictures: Sequence[Picture], most: int) -> Markup:
-    items = [_item(picture) for picture in pictures[:most]]
+def _picture_list(pictures: Sequence[Picture], most: int, digits: int) -> Markup:
+    items = [_item(picture, digits) for picture in pictures[:most]]
     if len(pictures) > most:
         items.append(element("li", f"and {len(pictures) - most} more", class_="soft"))
     return element("ul", *items, class_="pictures")
 
 
-def _item(picture: Picture) -> Markup:
+def _item(picture: Picture, digits: int = 0) -> Markup:
     size = "tiny" if max(picture.pixels.shape[:2]) < _TINY else None
     address = data_uri(picture.pixels, _SIDE)
     if picture.predicted is None:
@@ -98,7 +97,7 @@ def _item(picture: Picture) -> Markup:
     description = f"query image, truth {picture.truth}, predicted {picture.predicted}"
     score = Markup()
     if picture.confidence is not None and isfinite(picture.confidence):
-        share = f"{100 * picture.confidence:.0f} %"
+        share = f"{100 * picture.confidence:.{digits}f} %"
         description += f", probability {share}"
         score = element("small", f"probability {share}", class_="score soft")
     image = element("img", src=address, alt=description, class_=size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
 
@@ -23,6 +24,8 @@ _NAMES = {
     "mae": "mean absolute error",
 }
 _MOST_DIGITS = 3
+_CLOSE = 0.03
+"""Shares that lie within it are nearly alike in whole percents."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,12 @@ def shots_title(shots: int | None) -> str:
 def percent_text(share: float) -> str:
     """A share of one to three digits: "33.3%" for a third, "50%" for a half."""
     return f"{100 * share:.3g}%"
+
+
+def share_digits(shares: Iterable[float]) -> int:
+    """The decimals of shares in percent: one where whole percents would be nearly all alike."""
+    known = [share for share in shares if isfinite(share)]
+    return int(len(known) > 1 and max(known) - min(known) < _CLOSE)
 
 
 def p_text(value: float) -> str:
