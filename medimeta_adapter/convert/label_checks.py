@@ -57,7 +57,7 @@ def refuse_doubtful_texts(name: str, texts: NDArray[np.str_], where: Where, unkn
     refuse_words_among_numbers(name, texts, (), where, unknown)
     if all(map(WHOLE.fullmatch, map(str.strip, values))):
         negative = np.array([text.strip().startswith("-") for text in values], dtype=bool)
-        _refuse_negative(name, texts, negative, where, unknown)
+        _refuse_negative(name, texts, negative, where, unknown, _NAME_IT)
 
 
 def refuse_words_among_numbers(
@@ -81,7 +81,8 @@ def refuse_negative_numbers(
 ) -> None:
     """Refuse negative labels without a name."""
     negative = (values < 0) & ~np.isin(values, np.array(list(names), dtype=np.int64))
-    _refuse_negative(name, values, negative, where, unknown)
+    name_it = "if it is a class, name all: labels={0: name, -1: name} (--labels 0=NAME,-1=NAME)"
+    _refuse_negative(name, values, negative, where, unknown, name_it)
 
 
 def looks_unknown(name: str) -> bool:
@@ -98,13 +99,17 @@ def other_places(values: NDArray[Any], places: list[int], where: Where) -> str:
 
 
 def _refuse_negative(
-    name: str, values: NDArray[Any], negative: NDArray[np.bool_], where: Where, unknown: str
+    name: str,
+    values: NDArray[Any],
+    negative: NDArray[np.bool_],
+    where: Where,
+    unknown: str,
+    name_it: str,
 ) -> None:
     if negative.any():
         raise LabelError(
             f"{_first(name, values, negative, where)}: a negative number is often an unknown label:"
-            f" {unknown}; if it is a class, name all labels: labels={{0: name, -1: name}} (--labels"
-            f" 0=NAME,-1=NAME){_others(values, negative, where)}"
+            f" {unknown}; {name_it}{_others(values, negative, where)}"
         )
 
 

@@ -93,6 +93,9 @@ def encode_task(
             f" {shapes[kind.columns]}"
         )
     names = label_names(labels)
+    if names and not kind.sortable:
+        # A command line cannot begin a value with a negative grade.
+        names = dict(sorted(names.items()))
     if kind.columns:
         names = names or {column: str(column) for column in range(array.shape[1])}
         return TaskInfo(name, kind.target, names), _whole_numbers(name, array)
