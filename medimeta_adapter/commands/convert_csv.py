@@ -60,7 +60,8 @@ def arguments(parser: Parser) -> None:
         "--missing",
         choices=["refuse", "drop", "keep"],
         default="refuse",
-        help="what happens to rows without a label: an error lists their lines (refuse), they are"
+        help="what happens to rows without a label (an empty cell, NaN, None, NA, n/a, null): an"
+        " error lists their lines (refuse), they are"
         " left out and named in left_out.csv (drop), or their images stay with an unknown label,"
         " and unlabelled.csv names them (keep) (default: refuse)",
     )
