@@ -25,7 +25,6 @@ PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 # `make site` runs these as notebooks, up to a minute each.
 TUTORIALS = set(ROOT.glob("docs/tutorials/*.md"))
 # A minute of one core: it trains, and scores eight targets.
-GALLERY = ROOT / "docs/gallery.md"
 OTHER_PAGES = [
     ROOT / name
     for name in (
@@ -88,16 +87,10 @@ def run_snippets(path: Path) -> list[Fence]:
     return ran
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("unmoved_generators", "registries")
 @pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(page, marks=pytest.mark.long) if page == GALLERY else page
-        for page in [*PAGES, *OTHER_PAGES]
-        if page not in TUTORIALS
-    ],
-    ids=name_of,
+    "path", [page for page in [*PAGES, *OTHER_PAGES] if page not in TUTORIALS], ids=name_of
 )
 def test_snippets_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_page(path, tmp_path, monkeypatch)
