@@ -65,8 +65,9 @@ def test_a_legend_says_which_method_is_of_which_target() -> None:
     scores = {("only", name, 5): scores_by_images(rng, own, 0.5) for name, own in draws.items()}
     text = markdown_table(rows_of(scores), draws={key: draws[key[1]] for key in scores})
     assert (
-        "interval (of d/a, d/c: a model with an effect of each image, since episodes share images;"
-        " of d/b: a model with an effect of each subject, since episodes share subjects)." in text
+        "interval (of d/a and d/c: a model with an effect of each image, since episodes share"
+        " images; of d/b: a model with an effect of each subject, since episodes share subjects)."
+        in text
     )
     alike = {key: values for key, values in scores.items() if key[1] != "d/b"}
     text = markdown_table(rows_of(alike), draws=dict.fromkeys(alike, plain))
