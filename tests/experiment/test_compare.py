@@ -49,19 +49,45 @@ def test_runs_on_the_same_episodes_are_paired(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("changes", "said"),
     [
-        ({"evaluation.seed": 1}, "evaluation.seed"),
-        ({"evaluation.queries": 3}, "evaluation.queries"),
-        ({"shots": [1, 2]}, "shots"),
+        ({"evaluation.seed": 1}, "one and other were evaluated differently: evaluation.seed."),
+        (
+            {"evaluation.queries": 3},
+            "one and other were evaluated differently: evaluation.queries.",
+        ),
+        (
+            {"shots": [1, 2]},
+            "one and other have other episodes: support and query images are drawn for the largest"
+            " number of shots, 1 and 2, and fewer shots are parts of these.",
+        ),
     ],
 )
-def test_runs_on_other_episodes_are_not_and_the_reason_is_named(tmp_path, changes, named):
+def test_runs_on_other_episodes_are_not_and_the_reason_is_named(tmp_path, changes, said):
     text = side_by_side(
         tmp_path, ran(tmp_path / "one"), ran(tmp_path / "other", algorithms=["scratch"], **changes)
     )
     assert UNPAIRED in text
-    assert f"one and other were evaluated differently: {named}." in text
+    assert said in text
+
+
+def test_a_number_of_shots_between_changes_the_supports_of_several_labels(tmp_path):
+    rows = {"data.targets": ["hole", "shapes"]}
+    one = ran(tmp_path / "one", shots=[1, 3], **rows)
+    other = ran(tmp_path / "other", algorithms=["image-statistics"], shots=[1, 2, 3], **rows)
+    assert (
+        "one and other have other supports (ink/shapes at 1 shot): a smaller support is drawn from that"
+        " of the next larger number of shots, which one of them lacks."
+    ) in side_by_side(tmp_path, one, other)
+
+
+def test_rows_with_other_shots_have_the_caveat_of_one_seed(tmp_path):
+    one = ran(tmp_path / "one", shots=[1])
+    other = ran(tmp_path / "other", algorithms=["image-statistics"], shots=[1, 2])
+    text = side_by_side(tmp_path, one, other)
+    caveats = text[text.index('id="answer"') :].partition("</ul>")[0]
+    assert "ncm (one): training variance was not measured: there is one training seed." in caveats
+    assert "image-statistics (other): nothing was trained" in caveats
 
 
 def test_what_is_done_with_the_same_episodes_is_named_and_paired(tmp_path):

@@ -79,7 +79,7 @@ def test_what_would_change_rows_is_no_growth(name, before, now):
         (
             {"shots": [5]},
             "shots: the run has [1], and these settings [5], and 1 is missing (numbers can be added"
-            " below the smallest one, and none left out: a smaller support is drawn from",
+            " below the smallest one, and none left out: a smaller support may be drawn",
         ),
         (
             {"shots": [1, 3]},

@@ -312,6 +312,11 @@ def test_one_target_is_no_mean_of_targets(tmp_path: Path) -> None:
     page = page_of(tmp_path, scored({"a": [0.7], "b": [0.6]}))
     assert "5 shots, 1 target" in page.by_id("results").text
     assert "1 targets" not in page.text
+    text = page.by_id("answer").all("p")[0].text
+    assert "a leads with 70.0 % (AUROC) on " in text
+    assert "One target says nothing of others: a test over targets needs more of them." in text
+    for words in ("mean", "Wilcoxon", "these targets"):
+        assert words not in text
 
 
 def test_a_perfect_score_has_no_interval_and_says_why(tmp_path: Path) -> None:

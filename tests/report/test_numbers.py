@@ -110,11 +110,16 @@ def test_a_remark_stands_once_with_its_places(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     places = [("d/a", 1), ("d/a", 5), ("d/b", 1), ("d/b", 5), ("d/c", 5)]
     scores = {("trained", *place): rng.normal(0.7, 0.05, 12) for place in places}
-    scores |= {("fixed", *place): rng.normal(0.6, 0.05, 12) for place in places[:-1]}
+    scores |= {("fixed", *place): np.full(12, 0.6) for place in places[:-1]}
     page = page_of(tmp_path, rows_of(scores), untrained=["fixed"])
     fold = page.by_id("missing").all("details")[-1]
     assert fold.all("summary")[0].text == f"Remarks on the comparisons: {len(fold.all('li'))}"
     texts = [item.text for item in fold.all("li")]
-    (fixed,) = (text for text in texts if text.startswith("fixed: nothing was trained"))
+    (fixed,) = (text for text in texts if text.startswith("fixed: all 12 values are equal"))
     assert fixed.endswith("(d/a, d/b at 1 shot and 5 shots)")
     assert not any("at shots" in text for text in texts)
+    # What holds of a row wherever it is stands with the answer, and needs no places.
+    caveats = [item.text for item in page.by_id("answer").all("li")]
+    assert "fixed: nothing was trained: one seed is all there is." in caveats
+    assert "trained: training variance was not measured: there is one training seed." in caveats
+    assert not any("trained" in text for text in texts)

@@ -44,9 +44,10 @@ def chance_sentences(
     ]
     if unknown := [name for name in names if name not in known]:
         clauses.append(f"no interval is known of {listed_names(unknown)}")
+    where = "of the means on these targets" if len(across.targets) > 1 else "on this target"
     yield (
         f"Compared with chance ({value_text(summary, level)}) by uncorrected"
-        f" {100 * across.level:g} % intervals of the means on these targets,"
+        f" {100 * across.level:g} % intervals {where},"
         f" over {_what_of(list(known.values()))}, {'; '.join(clauses)}."
     )
 

@@ -18,6 +18,7 @@ from torchcross.statistics import Across
 from torchcross.statistics.best_names import names_of_best
 
 _TEST: Final = "Wilcoxon's signed-rank test over targets"
+_ONE_TARGET: Final = "One target says nothing of others: a test over targets needs more of them."
 _NARROW: Final = (
     "The interval leaves out 0 though the test does not separate the two: it is for this pair alone"
     " and takes differences over targets as normal; the test ranks them, and is corrected for all"
@@ -42,6 +43,8 @@ def answer_parts(summary: Summary) -> list[str]:
         # Named in full and explained once.
         if any(_TEST in part for part in parts):
             sentences = sentences.replace(_TEST, "The same test")
+        if any(_ONE_TARGET in part for part in parts):
+            sentences = sentences.replace(f"{_ONE_TARGET} ", "").removesuffix(f" {_ONE_TARGET}")
         for reason in (_NARROW, _WIDE):
             if any(reason in part for part in parts):
                 short = f"{reason.partition(':')[0]}, for the same reason."
@@ -108,7 +111,7 @@ def _alone(summary: Summary, shots: int | None) -> Iterator[str]:
         if isfinite(mean):
             value = value_text(summary, mean)
             what = "reaches" if shots == ALL_SHOTS else "is alone, with"
-            yield f"{_place(shots)}{name} {what} a {_metric(summary)} of {value}."
+            yield f"{_place(shots)}{name} {what} a mean {_metric(summary)} of {value}."
 
 
 def _lead(
@@ -127,10 +130,12 @@ def _lead(
             " different grades have no mean."
         )
     leads = "leads" if len(leaders) == 1 else "share the lead"
-    text = (
-        f"{_place(shots)}{names} {leads} with a {_metric(summary)} of"
-        f" {value_text(summary, leader.mean)} over {targets}"
-    )
+    value = value_text(summary, leader.mean)
+    if len(across.targets) == 1:
+        text = f"with {value} ({_metric(summary)}) on {across.targets[0]}"
+    else:
+        text = f"with a mean {_metric(summary)} of {value} over {targets}"
+    text = f"{_place(shots)}{names} {leads} {text}"
     if not others:
         return f"{text}."
     means = {each.name: each.mean for each in others}
@@ -175,6 +180,9 @@ def _rank_leaders(across: Across, leaders: Sequence[Standing]) -> Iterator[str]:
 def _tests(
     across: Across, leaders: Sequence[Standing], others: Sequence[Standing]
 ) -> Iterator[str]:
+    if len(across.targets) == 1:
+        yield _ONE_TARGET
+        return
     subject = f"{_TEST} (with Holm's correction over {_pairs(across)})"
     them = "it" if len(leaders) == 1 else "them"
     if favours := favours_against_means(across):
@@ -241,8 +249,7 @@ def _place(shots: int | None) -> str:
 
 
 def _metric(summary: Summary) -> str:
-    name = summary.notation.title.removesuffix(" (%)") or "score"
-    return name if name.startswith("mean ") else f"mean {name}"
+    return summary.notation.title.removesuffix(" (%)").removeprefix("mean ") or "score"
 
 
 def _gap(summary: Summary, value: float) -> str:

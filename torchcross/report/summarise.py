@@ -14,8 +14,8 @@ from torchcross.errors import InputError
 from torchcross.records import Means, Records
 from torchcross.records.shots import ALL_SHOTS
 from torchcross.report.cells import CellKey, SummaryCell, cells_of
+from torchcross.report.notes import notes_with_places
 from torchcross.report.numbers import notation_of, notation_of_means
-from torchcross.report.places import places_text
 from torchcross.report.summary import (
     Chance,
     EpisodeDraws,
@@ -28,7 +28,6 @@ from torchcross.report.summary import (
 )
 from torchcross.statistics import (
     Across,
-    Comparison,
     Interval,
     SplitError,
     across_targets,
@@ -96,7 +95,7 @@ def summarise(
         all_shots,
         cells,
         across,
-        *_notes(comparisons),
+        *notes_with_places(comparisons),
         unpaired,
         scales=scales or {},
         failures_count_as=tuple(sorted({one.failures_count_as for one in comparisons} - {""})),
@@ -134,17 +133,6 @@ def _in_order_of(table: Records, records: Records) -> tuple[str, ...]:
     """The algorithms of the records in the order of the whole table, as for every other metric."""
     present = set(records.unique("algorithm"))
     return tuple(name for name in table.unique("algorithm") if name in present)
-
-
-def _notes(comparisons: Sequence[Comparison]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The notes of some comparisons, each once with its places, and those of all of them."""
-    places: dict[str, list[tuple[str, int]]] = {}
-    for one in comparisons:
-        for note in one.notes:
-            places.setdefault(note, []).append((one.target, one.shots))
-    common = [note for note, own in places.items() if len(own) == len(comparisons)]
-    placed = (f"{note} ({places_text(own)})" for note, own in places.items() if note not in common)
-    return tuple(placed), tuple(common)
 
 
 def _without_ceilings(

@@ -68,10 +68,10 @@ def row_notes(rows: Sequence[ComparisonRow], records: Records) -> Iterator[str]:
     yield from common
     algorithms: dict[str, list[str]] = {}
     for name, parts in notes.items():
-        text = "; ".join(note for note in parts if note not in common)
-        if text:
-            text += _reasons(records, name) if "undefined" in text else ""
-            algorithms.setdefault(text, []).append(name)
+        for note in parts:
+            if note and note not in common:
+                text = note + (_reasons(records, name) if "undefined" in note else "")
+                algorithms.setdefault(text, []).append(name)
     for text, names in algorithms.items():
         yield f"{', '.join(names)}: {text}"
 

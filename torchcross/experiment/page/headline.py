@@ -17,6 +17,7 @@ from torchcross.experiment.settings.plain import setting_fields
 from torchcross.experiment.settings.schema import EvaluationSettings
 from torchcross.experiment.settings.shots import support_shots
 from torchcross.records import Records
+from torchcross.report.places import places_text
 from torchcross.statistics.grade_scales import IN_GRADES
 from torchcross.training.options import decides_numbers, earlier_value
 
@@ -135,15 +136,39 @@ def difference_warnings(
         data = list(contradictions(one, two))
         if settings:
             yield f"{first} and {other} were evaluated differently: {', '.join(settings)}."
+        is_alike = not settings and not data
+        yield from _shots_apart(f"{first} and {other}", runs[first], runs[other], is_alike)
         if data:
             yield f"{first} and {other} are not of the same data: {', '.join(data)}."
 
 
-def _evaluation_of(experiment: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that decide the episodes and the evaluation, and not those that show its rows.
+def _shots_apart(names: str, one: RunFolder, two: RunFolder, is_alike: bool) -> Iterator[str]:
+    """What other numbers of shots change: images are of the most, fewer are parts of more.
 
-    Of the shots, the most decide: fewer shots are parts of them.
+    `is_alike`: nothing else that decides episodes differs.
     """
+    shots, more = (support_shots(run.experiment["shots"]) for run in (one, two))
+    most = [max(numbers, default=0) for numbers in (shots, more)]
+    if all(most) and most[0] != most[1]:
+        yield (
+            f"{names} have other episodes: support and query images are drawn for the largest"
+            f" number of shots, {most[0]} and {most[1]}, and fewer shots are parts of these."
+        )
+    elif is_alike and set(shots) != set(more):
+        first, second = (
+            {(target, count): digest for (_, target, count), digest in run.episodes().items()}
+            for run in (one, two)
+        )
+        places = [key for key in first if second.get(key, first[key]) != first[key]]
+        if places:
+            yield (
+                f"{names} have other supports ({places_text(sorted(places))}): a smaller support is"
+                " drawn from that of the next larger number of shots, which one of them lacks."
+            )
+
+
+def _evaluation_of(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide episodes and evaluation, but for the numbers of shots."""
     values = experiment["evaluation"]
     evaluation = {
         each.name: values[each.name]
@@ -155,7 +180,6 @@ def _evaluation_of(experiment: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "evaluation": evaluation,
         "data": {"channels": experiment["data"]["channels"]},
-        "shots": max(support_shots(experiment["shots"]), default=0),
     }
 
 

@@ -89,8 +89,8 @@ _ADVICE = {
     "algorithms": "algorithms can be added, and none left out",
     "seeds": "seeds can be added behind the others, and none left out",
     "data.targets": "targets can be added, and none left out; an empty list has them all",
-    "shots": "numbers can be added below the smallest one, and none left out: a smaller support is"
-    " drawn from the next larger one, so one between or above would change rows that are there",
+    "shots": "numbers can be added below the smallest one, and none left out: a smaller support may"
+    " be drawn from the next larger one, so that one between or above would change its rows",
     "plugins": "files can be added, and none changed or left out: give those of the run as they"
     " were, --plugin FILE",
 }
