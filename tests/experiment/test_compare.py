@@ -76,8 +76,8 @@ def test_a_number_of_shots_between_changes_the_supports_of_several_labels(tmp_pa
     one = ran(tmp_path / "one", shots=[1, 3], **rows)
     other = ran(tmp_path / "other", algorithms=["image-statistics"], shots=[1, 2, 3], **rows)
     assert (
-        "one and other have other supports (ink/shapes at 1 shot): a smaller support is drawn from that"
-        " of the next larger number of shots, which one of them lacks."
+        "one and other have other supports (ink/shapes at 1 shot): a smaller support is drawn from"
+        " that of the next larger number of shots, which one of them lacks."
     ) in side_by_side(tmp_path, one, other)
 
 
