@@ -107,6 +107,49 @@ def test_a_finished_run_takes_a_row_of_a_plugin_and_keeps_its_rows(plugin, tmp_p
     assert run_experiment(both, folder).complete, "a further file is taken too"
 
 
+BROKEN = """
+from torchcross.algorithms import ProtoNet
+from torchcross.experiment import Method, add_row
+
+
+class Renamed(ProtoNet):
+    def head_fit(self, target):
+        return lambda features, own, data: {"head.means": features}
+
+
+class Careless(ProtoNet):
+    def head_fit(self, target):
+        return lambda features, own, data: 1 / 0
+
+
+for kind in (Renamed, Careless):
+    add_row(
+        Method(
+            kind.__name__.lower(),
+            "broken",
+            make_adapter=lambda net, normalise, settings, kind=kind: kind(net, norm="frozen"),
+        )
+    )
+"""
+
+
+@pytest.mark.usefixtures("collection")
+def test_a_row_with_broken_code_says_what_checks_it(plugin, registries, tmp_path):
+    plugin.write_text(BROKEN)
+    said = []
+    rows = ["renamed", "careless"]
+    experiment = own_experiment(plugin, algorithms=rows)
+    assert not run_experiment(experiment, tmp_path / "run", say=said.append).complete
+    renamed, careless = (
+        next(line for line in said if line.startswith(f"failed: {row} ")) for row in rows
+    )
+    assert "a head of the form 'euclidean' needs 'head.prototypes', and this one has" in renamed
+    assert "'head.means'" in renamed
+    assert "ZeroDivisionError" in careless
+    for line in (renamed, careless):
+        assert line.count("`torchcross.testing.check_algorithm` checks") == 1
+
+
 def test_settings_know_the_file_and_workers_find_it(plugin, monkeypatch):
     monkeypatch.chdir(plugin.parent)
     experiment = own_experiment(plugin.name)

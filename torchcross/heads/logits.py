@@ -111,8 +111,23 @@ def head_logits(
     """
     if form not in FORMS:
         raise InputError(unknown_name("form of head", form, FORMS))
-    logits = FORMS[form](head_target(target, counts), features, params)
+    try:
+        logits = FORMS[form](head_target(target, counts), features, params)
+    except KeyError as error:
+        name = "".join(map(str, error.args))
+        if name in params or not name.startswith("head."):
+            raise
+        raise lacking_tensor(form, name, params) from error
     return logits if counts is None else target.logits_of_all(logits, counts)
+
+
+def lacking_tensor(form: str, name: str, params: dict[str, Tensor]) -> InputError:
+    """The error about a head that has not every tensor of its form: its fit does not return it."""
+    return InputError(
+        f"a head of the form {form!r} needs {name!r}, and this one has"
+        f" {', '.join(map(repr, params)) or 'nothing'}; a method of one's own returns it from the"
+        " function of `head_fit` (`torchcross.testing.check_algorithm` checks it)"
+    )
 
 
 def head_target(target: Target, counts: Sequence[int] | None) -> Target:

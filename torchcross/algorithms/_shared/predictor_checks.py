@@ -18,6 +18,7 @@ from torchcross.heads import (
     WEIGHT,
     head_target,
 )
+from torchcross.heads.logits import lacking_tensor
 from torchcross.targets import Target
 
 # The dimension of a head's tensor that is the number of features, which no target knows.
@@ -114,9 +115,12 @@ def head_width(form: str, head: dict[str, Tensor], members: int | None) -> int |
     """The number of features that a head takes, of all members; None where it takes any."""
     if form == CONSTANT:
         return None
+    name = WEIGHT if form == "ridge" or WEIGHT in head else "head.prototypes"
+    if name not in head:
+        raise lacking_tensor(form, name, head)
     if form == "ridge":
-        return head[WEIGHT].shape[0]
-    return (members or 1) * head[WEIGHT if WEIGHT in head else "head.prototypes"].shape[-1]
+        return head[name].shape[0]
+    return (members or 1) * head[name].shape[-1]
 
 
 def check_members(path: Path, record: PredictorRecord, tensors: Tensors) -> None:

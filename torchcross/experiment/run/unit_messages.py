@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import time  # noqa: TID251 (how long something takes is said, and decides nothing)
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
@@ -10,7 +11,8 @@ from typing import Final, Self, final
 from torchcross._kit.progress import ProgressBar
 from torchcross._kit.whole_files import name_as_text
 from torchcross.errors import WriteError
-from torchcross.experiment.run.cells import WorkContext
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.run.cells import Cell, WorkContext
 from torchcross.experiment.run.experiment_job import Bench
 from torchcross.experiment.run.run_failures import Failure, update_failures
 from torchcross.experiment.run.running_units import (
@@ -20,6 +22,7 @@ from torchcross.experiment.run.running_units import (
     unit_text,
 )
 from torchcross.experiment.run.time_left import UnitTime, UnitTimes, duration_text
+from torchcross.experiment.settings.row_names import algorithm_of
 from torchcross.jobs import JobFolder, Outcome, UnitFailure, UnitReport
 from torchcross.jobs.claim_files import ClaimRecord
 from torchcross.jobs.observer import THIS_PROCESS
@@ -189,10 +192,20 @@ class UnitMessages:
         self._failures[key] = failure
         for cell in self._bench.plan.cells_that_need(key):
             # Units of one cell often fail for one reason.
-            self._say_once(f"failed: {cell}: {failure.reason}")
+            self._say_once(f"failed: {cell}: {failure.reason}{_advice(cell, failure)}")
         self.keep()
 
     def _say_once(self, line: str) -> None:
         if line not in self._said:
             self._said.add(line)
             self._work.say(line)
+
+
+def _advice(cell: Cell, failure: UnitFailure) -> str:
+    """Where a row of the user's own fails by an error of its code, what checks that code."""
+    kind = getattr(builtins, failure.kind, OSError)
+    if algorithm_of(cell.algorithm) in METHODS.own or issubclass(kind, OSError | MemoryError):
+        return ""
+    return (
+        "; `torchcross.testing.check_algorithm` checks a method of one's own, see docs/extending.md"
+    )
