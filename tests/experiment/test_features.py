@@ -47,6 +47,15 @@ def without_run(records):
     return [dataclasses.replace(row, run="any") for row in records]
 
 
+def test_features_of_most_images_come_first(collection, tmp_path, embeddings):
+    """Else one process makes them at the end, and the others have nothing to do."""
+    whole = collection.made["hole"]
+    collection.made["hole"] = whole.subset(range(0, len(whole), 2), name=whole.name)
+    few = experiment(algorithms=["ncm"], shots=[1])
+    assert run_experiment(few, tmp_path / "run").complete
+    assert embeddings == [collection.made[name].name for name in ("specks", "hole")]
+
+
 @pytest.mark.long
 def test_rows_are_those_of_forwards(collection, tmp_path, embeddings):
     said, rows = [], [*FROZEN, "image-statistics"]

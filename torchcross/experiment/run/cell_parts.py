@@ -34,10 +34,11 @@ def part_ranges(episodes: int, at_once: int) -> list[range]:
 
 
 class KnownEpisodes(NamedTuple):
-    """How many episodes a target gives, and the kind of the parts of its cells."""
+    """How many episodes a target gives, the kind of the parts of its cells, and its images."""
 
     number: int
     kind: str
+    images: int
 
 
 def part_files(name: str, part: range, kind: str) -> tuple[str, str, str]:

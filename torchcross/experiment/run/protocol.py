@@ -68,12 +68,14 @@ class Protocol:
         return {target: each["episodes"] for target, each in self._episodes.items()}
 
     def known_episodes(self) -> dict[str, KnownEpisodes]:
-        """The same, with the kind of the parts of a target's cells."""
+        """The same, with the kind of the parts of a target's cells, and how many images it has."""
         evaluation = self._run.experiment.evaluation
         shown = {"metric": evaluation.metric, "predictions": self.prediction_store().is_open}
         return {
             target: KnownEpisodes(
-                each["episodes"], digest({**shown, "episodes": as_plain(each)})[:_KIND_DIGITS]
+                each["episodes"],
+                digest({**shown, "episodes": as_plain(each)})[:_KIND_DIGITS],
+                each.get("data", {}).get("images", 0),
             )
             for target, each in self._episodes.items()
         }

@@ -47,7 +47,7 @@ class UnitWork:
 
 @final
 class RunUnits:
-    """The units of what a run has not done yet, in the order of its table.
+    """The units of what a run has not done yet: features first, then in the order of its table.
 
     episodes  of each target whose episodes are known: for others, no training is worth it
     """
@@ -56,13 +56,16 @@ class RunUnits:
         self._run, self._episodes = run, episodes
         self._trainings: dict[str, str] = {}
         """The folder of a training -> the key of its unit."""
-        self._features: set[str] = set()
-        """The keys of units that make features."""
+        self._features: dict[str, int] = {}
+        """The key of a unit that makes features -> how many images it embeds."""
         self._cells: dict[str, Cell] = {}
         """The key of a unit that scores -> its cell."""
         self._names: dict[str, str] = {}
         """The same -> the name of the cell's files."""
-        self.units = tuple(self._units())
+        units = list(self._units())
+        # They take longest, and cells wait for them. The largest begin first, so that at the end no
+        # process is alone with one while the others have nothing to do.
+        self.units = tuple(sorted(units, key=lambda unit: -self._features.get(unit.key, 0)))
         self._by_key = {unit.key: unit for unit in self.units}
 
     def _units(self) -> Iterator[Unit]:
@@ -87,7 +90,7 @@ class RunUnits:
             features = features_unit(self._run, cell) if cell.target in self._episodes else None
             if features is not None:
                 if features.key not in self._features:
-                    self._features.add(features.key)
+                    self._features[features.key] = self._episodes[cell.target].images
                     yield features
                 needs = (features.key,)
             for shots in missing:
