@@ -44,6 +44,18 @@ def test_what_no_test_separates_is_said_with_the_reason() -> None:
     assert "All others beat" not in text
 
 
+@pytest.mark.parametrize(
+    ("targets", "text"),
+    [(4, "does not tell it apart from any of the other 6"), (30, "separates it from each of")],
+)
+def test_many_names_are_counted_where_they_are_all_there_are(targets: int, text: str) -> None:
+    noise = np.random.default_rng(1).uniform(0.0, 0.02, (targets, 7))
+    scores = np.array([0.7, *[0.6] * 6]) + noise
+    names = [f"target {place}" for place in range(targets)]
+    summary = summarise(Means(scores.tolist(), list("ABCDEFG"), names, metric="auroc"))
+    assert text in answer(summary)
+
+
 def test_where_small_is_good_the_smallest_error_leads() -> None:
     summary = summarise(means(12, metric="mae"))
     text = answer(summary)

@@ -18,6 +18,9 @@ from torchcross.statistics import Across
 from torchcross.statistics.best_names import names_of_best
 
 _TEST: Final = "Wilcoxon's signed-rank test over targets"
+_MANY: Final = 6
+"""So many names are counted where they are all there are."""
+
 _ONE_TARGET: Final = "One target says nothing of others: a test over targets needs more of them."
 _NARROW: Final = (
     "The interval leaves out 0 though the test does not separate the two: it is for this pair alone"
@@ -186,10 +189,10 @@ def _tests(
     subject = f"{_TEST} (with Holm's correction over {_pairs(across)})"
     them = "it" if len(leaders) == 1 else "them"
     if favours := favours_against_means(across):
-        names = [f"{better} over {worse} (p {p_text(p)})" for better, worse, p in favours]
+        favoured = [f"{better} over {worse} (p {p_text(p)})" for better, worse, p in favours]
         yield (
-            f"{subject} favours {listed_names(names)}, unlike the means: it ranks the differences"
-            " over targets, and a few large ones decide a mean."
+            f"{subject} favours {listed_names(favoured)}, unlike the means: it ranks the"
+            " differences over targets, and a few large ones decide a mean."
         )
         subject, them = "It", listed_names([each.name for each in leaders])
     below = [each for each in others if each.is_separate]
@@ -201,10 +204,12 @@ def _tests(
             f" {_names(tied, min)}."
         )
     elif below:
-        yield f"{subject} separates {them} from {_names(below, max)}."
+        names = _names(below, max, "each of the other" if len(below) == len(others) else "")
+        yield f"{subject} separates {them} from {names}."
     elif tied:
         few = "; with so few targets it can separate none" if across.power_warnings else ""
-        yield f"{subject} does not tell {them} apart from {_names(tied, min)}{few}."
+        names = _names(tied, min, "any of the other" if len(tied) == len(others) else "")
+        yield f"{subject} does not tell {them} apart from {names}{few}."
     beaten = [name for name in across.algorithms if _is_beaten_by_all(across, name)]
     if beaten and len(across.algorithms) > 2:
         yield f"All others beat {listed_names(beaten)} by this test."
@@ -223,17 +228,24 @@ def _contradiction(across: Across, others: Sequence[Standing]) -> Iterator[str]:
         yield _WIDE
 
 
-def _names(standings: Sequence[Standing], least: Callable[[Iterable[float]], float]) -> str:
-    """The names with their p values: of several, with the one that bounds all."""
+def _names(
+    standings: Sequence[Standing], least: Callable[[Iterable[float]], float], all_of: str = ""
+) -> str:
+    """The names with their p values: of several, with the one that bounds all.
+
+    `all_of`: the words before the number of names, where that says which they are.
+    """
     names = [each.name for each in standings]
+    is_short = not all_of or len(names) < _MANY
+    text = listed_names(names) if is_short else f"{all_of} {len(names)}"
     known = [each.p for each in standings if isfinite(each.p)]
     if not known:
-        return listed_names(names)
+        return text
     bound = p_text(least(known))
     if len(names) == 1:
         return f"{names[0]} (p {bound})"
     side = "less" if least is max else "more"
-    return f"{listed_names(names)} (p {bound}{'' if bound == '1' else f' or {side}'})"
+    return f"{text} (p {bound}{'' if bound == '1' else f' or {side}'})"
 
 
 def _is_beaten_by_all(across: Across, name: str) -> bool:
