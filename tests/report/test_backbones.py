@@ -115,6 +115,9 @@ def test_the_section_has_the_best_the_table_and_a_plot_for_each_head_and_backbon
     assert (outside, len(details[0].all("figure"))) == (4, 2)
     titles = [each.text for each in section.all("figcaption")]
     assert titles[:4] == ["ncm", "logistic", "small", "large"]
+    # Plots beside each other have one scale.
+    texts = [[each.text for each in figure.all("text")] for figure in section.all("figure")[:4]]
+    assert texts[0] == texts[1] == texts[2] == texts[3]
     # The whiskers of the means: a line for each row and number of shots, and the axes.
     (first, *_) = section.all("figure")
     assert sum(line.classes[:1] == ["line"] for line in first.all("line")) == 4

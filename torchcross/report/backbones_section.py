@@ -260,6 +260,7 @@ def _plots(
     chance = summary.chance_on([target.name for target in targets]) * summary.notation.factor
     of_plots = "head" if of_lines == "backbone" else "backbone"
     series = _series(rows, of_lines)
+    beside = [point for row in rows if row.backbone for point in points[row.name]]
     for title in _series(rows, of_plots):
         lines = [
             (_part(row, of_lines), series[_part(row, of_lines)], points[row.name])
@@ -268,7 +269,7 @@ def _plots(
         ]
         # All labels alone, a level line, make no curve.
         if any(point.shots != ALL_SHOTS for _, _, line in lines for point in line):
-            yield shots_plot(title, summary.notation.title, lines, chance)
+            yield shots_plot(title, summary.notation.title, lines, chance, beside)
 
 
 def _mean_points(summary: Summary, name: str, cells: Cells) -> list[ShotsPoint]:

@@ -86,15 +86,16 @@ def shots_plot(
     metric: str,
     lines: Sequence[tuple[str, int, Sequence[ShotsPoint]]],
     chance: float = nan,
+    beside: Sequence[ShotsPoint] = (),
 ) -> Markup:
     """Mean scores against shots, with their intervals as whiskers, and a line at chance level.
 
-    Each doubling of the shots takes the same room. All labels are no number of shots: what they
+    `beside` are the points of plots beside this one, so that all have the same scale. Each doubling of the shots takes the same room. All labels are no number of shots: what they
     give is a dashed level line.
     """
     points = [point for _, _, line in lines for point in line]
     shots = sorted({point.shots for point in points} - {ALL_SHOTS})
-    bounds = [y for point in points for y in (point.mean, point.low, point.high)]
+    bounds = [y for point in (*points, *beside) for y in (point.mean, point.low, point.high)]
     low, high = padded_range([*bounds, chance])
     doubling = bool(shots) and shots[0] > 0
     margin = 1.2 if doubling else 1.0
