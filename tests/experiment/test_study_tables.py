@@ -128,7 +128,7 @@ def test_times_stand_on_a_page_that_is_asked_for_them(collection, tmp_path):
     timed = write_page(tmp_path / "run", times=True, out=tmp_path / "page")
     text = timed.read_text(encoding="utf-8")
     assert "training time" in text
-    assert "8 of 8 cells have one" in text
+    assert "8 of 8 cells have a scoring time" in text
     again = write_page(tmp_path / "run", times=True, out=tmp_path / "again")
     assert again.read_text(encoding="utf-8") == text
     (tmp_path / "run" / "environment.json").unlink()
