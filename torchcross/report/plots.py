@@ -90,8 +90,9 @@ def shots_plot(
 ) -> Markup:
     """Mean scores against shots, with their intervals as whiskers, and a line at chance level.
 
-    `beside` are the points of plots beside this one, so that all have the same scale. Each doubling of the shots takes the same room. All labels are no number of shots: what they
-    give is a dashed level line.
+    `beside` are the points of plots beside this one, so that all have the same scale. Each doubling
+    of the shots takes the same room. All labels are no number of shots: what they give is a dashed
+    level line.
     """
     points = [point for _, _, line in lines for point in line]
     shots = sorted({point.shots for point in points} - {ALL_SHOTS})
