@@ -25,14 +25,14 @@ from medimeta import MedIMeta, MultiPickledMedIMetaTaskDataset
 from torch.utils.data import DataLoader, Subset
 from torchcross.cd.activations import get_prob_func
 from torchcross.cd.metrics import get_auroc_func
+from torchcross.data.metadataset import (
+    FewShotMetaDataset,
+    SubTaskRandomFewShotMetaDataset,
+)
 from torchcross.models.lightning import CrossDomainMAML, SimpleClassifier
 from torchcross.utils.collate_fn import identity, stack
 
 from torchcross.data import Task, TaskDescription, TaskTarget
-from torchcross.data.sampling.meta_dataset import (
-    FewShotMetaDataset,
-    SubTaskRandomFewShotMetaDataset,
-)
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 # Of its loader without workers, and of steps per epoch fewer than its logging interval.

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from torchcross.data.metadataset import FewShotMetaDataset, few_shot
 
 from torchcross.data import TaskDescription, TaskSource, TaskTarget
-from torchcross.data.sampling.meta_dataset import FewShotMetaDataset, few_shot
 
 Plan = tuple[Any, Any, Any, Any]
 ENDLESS = 10**12

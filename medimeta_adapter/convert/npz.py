@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,21 +17,14 @@ from numpy.typing import NDArray
 from torchcross._kit.arrays import Indices
 from torchcross._kit.npy_files import BROKEN_HEADER
 from torchcross._kit.user_files import check_regular
+from torchcross._kit.zip_files import DAMAGED_ZIP, UNREADABLE_MEMBER
 from torchcross.errors import DatasetFileError
 
 _LONGEST_HEADER = 10_000
 # What is read at once: one image or volume, or all labels. Zeros pack to almost nothing.
 _LARGEST_READ = 1 << 28
 _ALWAYS_POSSIBLE = 1 << 20
-# zipfile raises NotImplementedError for unknown compression methods and RuntimeError for passwords.
-_DAMAGE = (
-    *BROKEN_HEADER,
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-    NotImplementedError,
-    RuntimeError,
-)
+_DAMAGE = (*BROKEN_HEADER, *UNREADABLE_MEMBER, OSError)
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ def npz_members(path: Path) -> dict[str, Member]:
                     f"{path} holds two arrays with one name, or more than 1000; it is not a file of"
                     " images"
                 )
-    except (zipfile.BadZipFile, OSError) as error:
+    except (*DAMAGED_ZIP, OSError) as error:
         raise DatasetFileError(
             f"{path} is not a complete .npz file ({error}); fetch it again"
         ) from error

@@ -8,7 +8,6 @@ import stat
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,21 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from torchcross._kit.zip_files import DAMAGED_ZIP, UNREADABLE_MEMBER
 from torchcross.errors import FetchError
 
 _MOST_BYTES = 1 << 30
 _MOST_MEMBERS = 100_000
 _BLOCK = 1 << 20
-# zipfile raises NotImplementedError for unknown compression methods and RuntimeError for passwords.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    EOFError,
-    OSError,
-    NotImplementedError,
-    RuntimeError,
-)
+_DAMAGE = (*UNREADABLE_MEMBER, tarfile.TarError, OSError)
 
 
 @dataclass(frozen=True)
@@ -127,7 +118,7 @@ def open_archive(
                 yield _Tar(path, tar, _tar_members(path, tar, _Limits(most_bytes, most_members)))
         else:
             raise FetchError(f"{path.name} is neither a wheel or zip nor a .tar.gz or .tgz")
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
+    except (*DAMAGED_ZIP, tarfile.TarError, gzip.BadGzipFile) as error:
         raise FetchError(
             f"{path.name} is not a complete archive ({error}); fetch the package again"
         ) from error

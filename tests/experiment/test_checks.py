@@ -1,5 +1,6 @@
 """What is refused before a run begins, and what it says of settings that do nothing."""
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from tests.experiment.conftest import toy_experiment
 from torchcross import backbones
 from torchcross.data import toys
-from torchcross.errors import InputError
+from torchcross.errors import InputError, MissingExtraError
 from torchcross.experiment import METHODS, experiment_from_values
 from torchcross.experiment.device import machine_of
 from torchcross.experiment.rows.row_reads import reads_setting
@@ -39,6 +40,18 @@ def test_what_can_run(weights):
             }
         )
     )
+
+
+def test_augmentation_without_its_library(monkeypatch):
+    monkeypatch.setitem(sys.modules, "kornia", None)
+    check_experiment(toy_experiment(**{"pretraining.augment": True, "algorithms": ["scratch"]}))
+    for section, row in (("pretraining", "mm-pt"), ("meta", "mm-maml"), ("fine_tuning", "scratch")):
+        name = f"{section}.augment"
+        experiment = toy_experiment(**{name: True, "algorithms": [row]})
+        match = rf"{name}=true, which the row '{row}' reads, .*\[augment\]', or set {name}=false"
+        with pytest.raises(MissingExtraError, match=match):
+            check_experiment(experiment)
+        check_experiment(experiment, computes=False)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 
 from medimeta_adapter.convert import About, Options, medmnist
 from tests.medimeta.convert_cases import ABOUT, SMALL, Written, split_counts
+from tests.medimeta.fetch_cases import zip_of_a_later_version
 from torchcross.errors import DatasetFileError, InputError, LabelError, WriteError
 
 COUNTS = {"train": 12, "val": 4, "test": 6}
@@ -227,6 +228,12 @@ def test_foreign_files(tmp_path: Path) -> None:
         convert(tmp_path / "b.npz")
     with pytest.raises(DatasetFileError, match=r"not a complete .npz file"):
         convert(tmp_path / "none.npz")
+
+
+def test_a_later_version_of_the_format(tmp_path: Path) -> None:
+    later = zip_of_a_later_version(npz(tmp_path / "a.npz"))
+    with pytest.raises(DatasetFileError, match=r"not a complete .npz file \(zip file version 9"):
+        convert(later)
 
 
 def test_a_member_that_is_damaged_inside(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from medimeta_adapter.fetch.archive import open_archive
-from tests.medimeta.fetch_cases import tarball, wheel
+from tests.medimeta.fetch_cases import tarball, wheel, zip_of_a_later_version
 from torchcross.errors import FetchError
 
 MEMBERS = {"b/two.txt": b"two", "a/one.txt": b"one", "a/more.bin": bytes(5000)}
@@ -94,6 +94,11 @@ def test_torn_archives(tmp_path: Path, name: str) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(FetchError), open_archive(tmp_path / name) as archive:
             archive.read("a/one.txt")
+
+
+def test_a_zip_of_a_later_version(tmp_path: Path) -> None:
+    later = zip_of_a_later_version(wheel(tmp_path / "x.whl", {"a": b"1"}))
+    refuse(later, r"not a complete archive \(zip file version 9")
 
 
 def test_a_member_that_is_damaged(tmp_path: Path) -> None:

@@ -10,11 +10,17 @@ import pytest
 
 from benchmarks.peers import PeerError
 from benchmarks.peers.child import Arrays
+from benchmarks.peers.environment import ROOT
 from tests.peers.scripts import written_script
 
 pytestmark = pytest.mark.slow
 
 Run = Callable[..., Arrays]
+CONTESTANTS = ROOT / "benchmarks" / "contestants"
+PUBLISHED = (
+    *("adaptation_published", "pipeline_published", "published_torchcross"),
+    *("easyfsl_sampler", "inner_loops_peers", "learn2learn_taskset"),
+)
 
 
 def test_a_script_sees_the_peers_and_not_this_repository(in_peers: Run, tmp_path: Path) -> None:
@@ -31,6 +37,18 @@ def main(inputs, by):
     np.testing.assert_array_equal(found["g"], [3.0, 12.0])
     assert found["version"] == "0.0.6"
     assert not found["alien"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_contestant_imports_what_it_measures(in_peers: Run, tmp_path: Path, name: str) -> None:
+    script = CONTESTANTS / f"{name}.py"
+    body = f"""
+import runpy
+def main(inputs):
+    return {{"names": sorted(runpy.run_path({str(script)!r}))}}
+"""
+    names = in_peers(written_script(tmp_path, body))["names"]
+    assert {"contestants", "main"} & set(names.tolist())
 
 
 def test_a_failure_shows_what_the_script_said(in_peers: Run, tmp_path: Path) -> None:

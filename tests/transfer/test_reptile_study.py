@@ -39,7 +39,13 @@ from torchcross.transfer.studies.reptile_source import (
     reptile_of,
     train_by_reptile,
 )
-from torchcross.transfer.studies.split_report import compare_sources, seed_scores, split_tables
+from torchcross.transfer.studies.split_answer import split_answer
+from torchcross.transfer.studies.split_report import (
+    SourceComparison,
+    compare_sources,
+    seed_scores,
+    split_tables,
+)
 from torchcross.transfer.studies.stored_settings import settings_of_plain
 from torchcross.transfer.studies.training import renew_learner, train
 
@@ -253,6 +259,21 @@ def test_no_test_over_seeds_counts_a_source_that_was_learned_from_the_target(
     assert any(text.startswith("†: the source has seen") for text in scores.texts)
     none = StudyFolder(tmp_path, replace(SETTINGS, study=replace(design, self_pairs=False)))
     assert not any(text.startswith("†") for text in split_tables(none)[0].texts)
+
+
+def test_the_answer_names_the_sources_that_tests_tell_apart() -> None:
+    one = SourceComparison("eyes", 0.5, ("plain", "reptile"), -0.025, -4.4, 0.005, 0.003, 0.03)
+    other = replace(one, fraction=1.0, difference=0.016, adjusted=0.5)
+    assert split_answer([one, other], "qwk") == (
+        "Two sources are told apart in 1 of 2 comparisons (qwk; Welch's test over training seeds,"
+        " after Holm's method): reptile is 0.025 ahead of plain on eyes with 50% of the training"
+        " part."
+    )
+    assert split_answer([other], "qwk").startswith(
+        "No two sources are told apart in 1 comparison ("
+    )
+    assert "in 2 of 2 comparisons (" in split_answer([one, replace(one, target="x")], "qwk")
+    assert split_answer([], "qwk") == ""
 
 
 def test_the_learner_of_a_source_has_the_studys_network() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,7 +15,7 @@ import torch
 
 from tests.transfer.study_data import BACKBONE, FAST, images_of, targets
 from torchcross import Task, TensorSource, transfer
-from torchcross.errors import InfeasibleError, InputError, TorchcrossError
+from torchcross.errors import InfeasibleError, InputError, MissingExtraError, TorchcrossError
 from torchcross.jobs import ExecutorEngine
 from torchcross.targets import Binary, MultiClass, MultiLabel, Target
 from torchcross.transfer.studies import (
@@ -135,6 +136,22 @@ def test_sources_are_checked_before_they_alone_are_trained(
     settings = StudySettings(study=design, backbone=BACKBONE, channels=1)
     with pytest.raises(TorchcrossError, match=message):
         train_sources(settings, SourcesByName({"s": source, "t": GOOD}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_augmentation_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kornia", None)
+    data = SourcesByName({"s": GOOD, "t": GOOD})
+    for section in ("source_training", "fine_tuning"):
+        plain = {"source_training": FAST, "fine_tuning": FAST}
+        settings = StudySettings(
+            study=StudyDesign(sources=("s",), targets=("t",), folds=2),
+            backbone=BACKBONE,
+            channels=1,
+            **plain | {section: StudyTraining(epochs=1)},
+        )
+        with pytest.raises(MissingExtraError, match=rf"{section}\.augment=true needs kornia"):
+            run_study(settings, data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

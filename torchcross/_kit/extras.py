@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 from torchcross.errors import MissingExtraError
@@ -17,3 +18,12 @@ def import_extra(module: str, extra: str, user: str) -> ModuleType:
             f"{user} needs {module}, which cannot be imported ({error}); run: pip install"
             f" 'torchcross-fewshot[{extra}]'"
         ) from error
+
+
+def check_extra(module: str, extra: str, user: str, *, instead: str) -> None:
+    """Refuse what needs a library that is not installed, before it is needed. Imports nothing."""
+    if find_spec(module) is None:
+        raise MissingExtraError(
+            f"{user} needs {module}, which is not installed; run: pip install"
+            f" 'torchcross-fewshot[{extra}]', or {instead}"
+        )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from torchcross._kit import tensor_files
 from torchcross._kit.user_files import read_user_file
+from torchcross._kit.zip_files import DAMAGED_ZIP
 from torchcross.errors import InputError, ReadError
 
 _TORCH = (".pth", ".pt", ".bin")
@@ -93,8 +94,7 @@ def _refuse_packed(path: Path, data: bytes) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-        # zipfile raises NotImplementedError for compression methods that it does not know.
+    except (*DAMAGED_ZIP, ValueError, OSError) as error:
         raise InputError(
             f"{path.name!r} is damaged or cut off ({error}); fetch it again"
         ) from error

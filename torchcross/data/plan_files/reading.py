@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from torchcross._kit.arrays import Indices, read_only
 from torchcross._kit.user_files import check_regular
+from torchcross._kit.zip_files import UNREADABLE_MEMBER
 from torchcross.data.sampling.request import NATURAL_SUPPORT
 from torchcross.data.sources.source import TaskSource
 from torchcross.errors import PlanFileError
@@ -55,15 +56,7 @@ def read_arrays(path: Path, more: Sequence[str] = ()) -> dict[str, NDArray[Any]]
             return {name: _read_member(archive, name) for name in ("header", *COLUMNS, *more)}
     except FileNotFoundError:
         raise PlanFileError(f"there is no file {path}") from None
-    except (
-        zipfile.BadZipFile,
-        KeyError,
-        ValueError,
-        EOFError,
-        OSError,
-        NotImplementedError,
-    ) as error:
-        # zipfile says NotImplementedError of compression methods that it does not know.
+    except (*UNREADABLE_MEMBER, KeyError, ValueError, OSError) as error:
         raise PlanFileError(
             f"{path} is not a whole file of plans ({error}); save it again with save_plans"
         ) from error

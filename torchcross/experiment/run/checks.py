@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from torchcross._kit.extras import check_extra
 from torchcross._kit.plugin_files import load_plugins
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import FetchError, InputError, TorchcrossError
@@ -33,6 +34,8 @@ from torchcross.experiment.settings.subgroups import SubgroupColumn
 from torchcross.experiment.settings.tracker_settings import TrackerSettings
 from torchcross.statistics.image_shares import check_specificity
 from torchcross.targets import Target
+
+_AUGMENTS = ("pretraining.augment", "meta.augment", "fine_tuning.augment")
 
 
 def check_experiment(experiment: Experiment, *, computes: bool = True) -> None:
@@ -64,9 +67,10 @@ def check_experiment(experiment: Experiment, *, computes: bool = True) -> None:
     check_coverage(experiment.evaluation.coverage)
     for text in experiment.evaluation.subgroups:
         SubgroupColumn.parse(text)
+    check_trackers(experiment)
     if computes:
         machine_of(experiment.machine)
-    check_trackers(experiment)
+        _check_augmentation(experiment)
     for own in experiments_by_backbone(experiment).values():
         _check_network(own)
 
@@ -86,6 +90,17 @@ def _check_shots(experiment: Experiment) -> None:
             f"{', '.join(without)}: no cell at shots={shots}; give 1 shot or more too, or leave"
             f" {'it' if len(without) == 1 else 'them'} out"
         )
+
+
+def _check_augmentation(experiment: Experiment) -> None:
+    """Refuse rows that warp images where the library for it is not installed."""
+    for row in rows_of_experiment(experiment):
+        own = experiment_of_row(experiment, row)
+        for name in _AUGMENTS:
+            section, _, field = name.partition(".")
+            if getattr(getattr(own, section), field) and reads_setting(METHODS[row], name, own):
+                user = f"{name}=true, which the row {row!r} reads,"
+                check_extra("kornia", "augment", user, instead=f"set {name}=false")
 
 
 def _kinds(kind: Any) -> Iterator[Any]:

@@ -7,7 +7,6 @@ import json
 import math
 import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torchcross._kit.content_hash import damage_error, split_hash, with_hash
 from torchcross._kit.user_files import check_regular
 from torchcross._kit.whole_files import open_whole
+from torchcross._kit.zip_files import UNREADABLE_MEMBER
 from torchcross.errors import DamageError, InputError
 from torchcross.report import Example, Picture
 
@@ -27,18 +27,15 @@ _LARGEST_PIXELS = 1 << 26
 _LARGEST = _LARGEST_PIXELS + (1 << 12)
 """Bytes of an array with its header: 1,700 coloured pictures. A file could claim any number."""
 _UNREADABLE = (
+    *UNREADABLE_MEMBER,
     InputError,
     OSError,
-    EOFError,
     ValueError,
     KeyError,
     TypeError,
     AttributeError,
-    NotImplementedError,  # a compression method that zipfile does not know
     MemoryError,
     RecursionError,
-    zipfile.BadZipFile,
-    zlib.error,
     struct.error,
 )
 """What a damaged or foreign file raises."""

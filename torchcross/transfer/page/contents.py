@@ -55,6 +55,7 @@ class StudyContents:
     sizes      how many images each source was learned from, for the rule of the largest
     largest    the largest source, where sizes are not known
     setups     what the values are numbered by, "fold" and "seed"; published means may have neither
+    answer     what the study found, in a sentence, where it is no ranking by scores
     notes      what a publication should have done: paragraphs, and headings that begin with "# "
     cautions   what limits the numbers, beside what the page finds itself
     tables     further results, a section each
@@ -70,6 +71,7 @@ class StudyContents:
     sizes: Mapping[str, float] | None = None
     largest: str | None = None
     setups: Sequence[str] = SETUPS
+    answer: str = ""
     notes: str = ""
     cautions: Sequence[str] = ()
     tables: Sequence[PageTable] = ()

@@ -30,9 +30,12 @@ def result_section(analysis: StudyAnalysis) -> Iterator[Markup]:
 
 
 def answer(analysis: StudyAnalysis) -> str:
-    """One sentence: does any score beat the static rule?"""
+    """What the study found, and whether any score beats the static rule: a sentence each."""
+    own = analysis.contents.answer
     if analysis.judgement is not None:
-        return analysis.judgement.answer
+        return f"{own} {analysis.judgement.answer}".lstrip()
+    if own:
+        return own
     if analysis.score_tables:
         return "Fewer than three sources: no ranking of them can be judged."
     return "No score and no distance is known, so no ranking can be judged."

@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 
+from torchcross._kit.extras import check_extra
 from torchcross._kit.suggestions import unknown_name
 from torchcross.data import TaskSource
 from torchcross.errors import InfeasibleError, InputError
@@ -30,6 +31,7 @@ def check_study(settings: StudySettings, data: StudyData) -> None:
             f" {list(design.targets)}; give another source, such as {SCRATCH!r}, or another target,"
             " or self_pairs = true"
         )
+    _check_augmentation(settings, "fine_tuning")
     datasets = {name: data.open(name) for name in datasets_of(settings)}
     _check_sources(settings, datasets)
     for name in design.targets:
@@ -63,11 +65,19 @@ def _check_sources(settings: StudySettings, datasets: Mapping[str, TaskSource]) 
             if name.startswith(REPTILE):
                 check_reptile_source(source, settings.reptile)
                 continue
+            _check_augmentation(settings, "source_training")
             if settings.source_training.is_validated:
                 _refuse_metric(name, source, settings.source_training.stop_by)
             for seed in {design.source_seed_of(seed) for seed in design.seeds}:
                 training = settings.source_training
                 split_validation(source, training, seed, section="source_training")
+
+
+def _check_augmentation(settings: StudySettings, section: str) -> None:
+    """Refuse to warp images where the library for it is not installed."""
+    if getattr(settings, section).augment:
+        name = f"{section}.augment"
+        check_extra("kornia", "augment", f"{name}=true", instead=f"set {name}=false")
 
 
 def common_channels(datasets: Mapping[str, TaskSource]) -> int:

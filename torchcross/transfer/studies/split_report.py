@@ -22,7 +22,7 @@ from torchcross.transfer.source_target import is_self_pair
 from torchcross.transfer.studies.folder import StudyFolder, metric_value
 from torchcross.transfer.studies.markdown import BLANK, markdown_table
 
-_LEVEL = 0.95
+LEVEL = 0.95
 
 
 @final
@@ -40,7 +40,7 @@ class SeedScores:
         return split_interval(
             list(self.values.values()),
             list(self.errors.values()),
-            level=_LEVEL,
+            level=LEVEL,
             bounds=bounds_of(metric),
         )
 
@@ -207,7 +207,7 @@ def _legend(
         yield f"{means}, without intervals: no error of {metric} over the test images is stored."
         return
     yield (
-        f"{means} with {_LEVEL:.0%} intervals over training seeds and test images, by subject where"
+        f"{means} with {LEVEL:.0%} intervals over training seeds and test images, by subject where"
         " subjects are known."
     )
     if bare:
@@ -257,10 +257,10 @@ def _test_table(comparisons: Sequence[SourceComparison]) -> PageTable:
         ]
         for each in comparisons
     ]
-    clear = sum(each.adjusted < 1 - _LEVEL for each in comparisons)
+    clear = sum(each.adjusted < 1 - LEVEL for each in comparisons)
     texts = (
         f"{clear} of {count_text(len(comparisons), 'comparisons')} are significant at"
-        f" {1 - _LEVEL:.2g} after Holm's method.",
+        f" {1 - LEVEL:.2g} after Holm's method.",
         "A seed gives the same fraction to all sources, so the paired test fits; Welch's is that of"
         " published tables.",
     )

@@ -28,7 +28,8 @@ from torchcross.transfer.studies.parts_made import (
     parts_by_surroundings,
     surroundings_caution,
 )
-from torchcross.transfer.studies.split_report import split_tables
+from torchcross.transfer.studies.split_answer import split_answer
+from torchcross.transfer.studies.split_report import compare_sources, split_tables
 from torchcross.transfer.studies.units import plain_settings
 
 TASK2VEC = "task2vec"
@@ -52,7 +53,8 @@ def study_contents(
     results = study.results(metric)
     distances, made = study.task_distances(), parts_by_surroundings(study)
     # Kappa may be 0 or less, so that there are no gains in percent unless they are asked for.
-    if study.settings.study.splits == "own" and baseline is None:
+    of_own_splits = study.settings.study.splits == "own"
+    if of_own_splits and baseline is None:
         baseline = "none"
     return StudyContents(
         title=title or PAGE_TITLE,
@@ -64,6 +66,7 @@ def study_contents(
         tasks=_task_maps(study),
         sizes=study.source_sizes(),
         cautions=list(_cautions(study, made)),
+        answer=split_answer(compare_sources(study, name), name) if of_own_splits else "",
         tables=split_tables(study, name),
         protocol=_protocol(study),
         provenance={
