@@ -116,6 +116,10 @@ def test_a_missing_cell_stays_missing() -> None:
     assert math.isnan(results.transferability()["a", "t"])
     with pytest.raises(InputError, match="stands twice"):
         StudyResults.of_cells([cells[0], cells[0]])
+    blank = StudyCell("a", "t", 0, 0, math.nan)
+    for pair in ([blank, cells[0]], [blank, blank]):
+        with pytest.raises(InputError, match="fold 0, seed 0 stands twice"):
+            StudyResults.of_cells(pair)
     with pytest.raises(InputError, match="have no self-pair"):
         results.transferability("self")
 

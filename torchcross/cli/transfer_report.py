@@ -53,7 +53,8 @@ def arguments(parser: Parser) -> None:
         metavar="SOURCE",
         help=(
             "what gains are over: a source, self for the source that is the target, or none"
-            " (default: the source scratch where there is one)"
+            " (default: the source scratch where there is one; none of a metric that may be below"
+            " 0, such as qwk)"
         ),
     )
     parser.add_argument(

@@ -52,19 +52,21 @@ class StudyResults:
         targets = tuple(dict.fromkeys(cell.target for cell in listed))
         folds = tuple(sorted({cell.fold for cell in listed}))
         seeds = tuple(sorted({cell.seed for cell in listed}))
-        values = np.full((len(sources), len(targets), len(folds), len(seeds)), np.nan)
+        axes: list[dict[object, int]] = [
+            {name: number for number, name in enumerate(names)}
+            for names in (sources, targets, folds, seeds)
+        ]
+        values = np.full(tuple(map(len, axes)), np.nan)
+        seen: set[tuple[int, ...]] = set()
         for cell in listed:
-            place = (
-                sources.index(cell.source),
-                targets.index(cell.target),
-                folds.index(cell.fold),
-                seeds.index(cell.seed),
-            )
-            if not np.isnan(values[place]):
+            key = (cell.source, cell.target, cell.fold, cell.seed)
+            place = tuple(axis[name] for axis, name in zip(axes, key, strict=True))
+            if place in seen:
                 raise InputError(
                     f"{cell.source!r} -> {cell.target!r}, fold {cell.fold}, seed {cell.seed} stands"
                     " twice; give each cell once"
                 )
+            seen.add(place)
             values[place] = cell.value
         return cls(sources, targets, folds, seeds, values)
 
@@ -93,7 +95,8 @@ class StudyResults:
         `measure` is "ratio" (value / baseline - 1) or "difference". `baseline` is a source, such as
         one of random values, or "self": the source that was learned from the target, as van den
         Brandt et al. (2021) published it; its test folds were in its own training. Over "folds" it
-        is the mean of each fold's; over "means", that of the mean values.
+        is the mean of each fold's; over "means", that of the mean values. A baseline of 0 or less
+        has no ratio: such a pair is missing.
         """
         check_choice("over", over, AVERAGES)
         if over == "folds":
@@ -102,14 +105,16 @@ class StudyResults:
         return self._table(means.gains(baseline, measure=measure))
 
     def gains(self, baseline: str, *, measure: str = "ratio") -> Floats:
-        """[i, j, f, s]: by how much a source beats the baseline; see `transferability`."""
+        """[i, j, f, s]: by how much a source beats the baseline; see `transferability`.
+
+        A baseline of 0 or less has no ratio: there it is NaN.
+        """
         check_choice("measure", measure, MEASURES)
         base = self._baseline(baseline)
         if measure == "difference":
             return self.values - base
-        # A baseline of 0 has no ratio.
         unknown = np.full(np.broadcast_shapes(self.values.shape, base.shape), np.nan)
-        ratio: Floats = np.divide(self.values, base, out=unknown, where=base != 0)
+        ratio: Floats = np.divide(self.values, base, out=unknown, where=base > 0)
         return ratio - 1
 
     def _baseline(self, baseline: str) -> Floats:

@@ -8,6 +8,7 @@ from typing import Any, Final, final
 
 from torchcross.errors import InputError
 from torchcross.report.inputs import PageTable
+from torchcross.statistics import bounds_of
 from torchcross.transfer.results import SETUPS, StudyResults
 from torchcross.transfer.similarity.geometry import TaskDistances
 from torchcross.transfer.source_target import SCRATCH, SourceTargetTable
@@ -83,10 +84,15 @@ class StudyContents:
             raise InputError(f"{both} name a score and a distance; give different names")
 
 
-def check_baseline(baseline: str | None, results: StudyResults) -> str:
-    """The baseline of gains, "" for none; None: the source "scratch", where there is one."""
+def check_baseline(baseline: str | None, results: StudyResults, metric: str) -> str:
+    """The baseline of gains, "" for none.
+
+    None: the source "scratch", where there is one. A gain is a ratio, so that a metric that may be
+    below 0, such as kappa, has a baseline only if it is asked for.
+    """
     if baseline is None:
-        return SCRATCH if SCRATCH in results.sources else ""
+        low, _ = bounds_of(metric) or (0.0, 1.0)
+        return SCRATCH if SCRATCH in results.sources and low >= 0 else ""
     if baseline == "none":
         return ""
     # It refuses a baseline that is not among the results.

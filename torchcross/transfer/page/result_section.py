@@ -46,6 +46,7 @@ def limitations(analysis: StudyAnalysis) -> Iterator[str]:
     contents, results = analysis.contents, analysis.contents.results
     yield from contents.cautions
     yield from _missing(analysis)
+    yield from _without_gain(analysis)
     if contents.baseline == SELF:
         yield (
             "The baseline of a target is the source that was learned from it. Its training has seen"
@@ -90,6 +91,21 @@ def _missing(analysis: StudyAnalysis) -> Iterator[str]:
     yield (
         f"{len(missing)} of {pairs} are missing or lack a fold ({names}). They are blank, and"
         " nothing is filled in."
+    )
+
+
+def _without_gain(analysis: StudyAnalysis) -> Iterator[str]:
+    """The pairs whose baseline is known and has no ratio."""
+    pairs = [pair for pair in analysis.differences if pair[0] != _baseline_on(analysis, pair[1])]
+    lost = [pair for pair in pairs if pair not in analysis.gains]
+    if not lost:
+        return
+    names = first_names([f"{source} → {target}" for source, target in lost])
+    yield (
+        f"No gain in percent for {len(lost)} of {count_text(len(pairs), 'pairs')} ({names}): a"
+        f" value of {baseline_words(analysis.contents)} there is 0 or less, and has no ratio. These"
+        " are in no plot and no correlation; the baseline `none` shows values in place of"
+        " gains."
     )
 
 
@@ -163,13 +179,16 @@ def _cell(analysis: StudyAnalysis, pair: Pair) -> MatrixCell:
 
 def _gain_text(analysis: StudyAnalysis, pair: Pair) -> str:
     source, target = pair
-    baseline: str | None = analysis.contents.baseline
-    if baseline == SELF:
-        baseline = analysis.contents.results.self_source(target)
-    if source == baseline:
+    if source == _baseline_on(analysis, target):
         return "baseline"
     interval = analysis.heights.get(pair)
     return "" if interval is None else interval_text(interval, 1, "+")
+
+
+def _baseline_on(analysis: StudyAnalysis, target: str) -> str | None:
+    """The source that the gains on a target are over."""
+    contents = analysis.contents
+    return contents.results.self_source(target) if contents.baseline == SELF else contents.baseline
 
 
 def _legend(analysis: StudyAnalysis) -> Iterator[str]:

@@ -38,7 +38,7 @@ def write_published_page(
     table      CSV of the columns source, target, fold and seed where there are any, and a value
     metric     what the values are, by default the name of their column; larger is better
     baseline   what gains are over: a source, "self" for the source that is the target, "none"; by
-               default the source "scratch" where there is one
+               default the source "scratch" where there is one and the metric is never below 0
     largest    the largest source, which a simple rule always takes
     distances  CSV files: source, target, draw where there are several, a column for each distance
     scores     CSV files of the same columns: larger is better
@@ -71,7 +71,7 @@ def published_contents(
         raise InputError(
             f"{name}: smaller is better; give a metric of which more is better, such as 1 - {name}"
         )
-    base = check_baseline(baseline, results)
+    base = check_baseline(baseline, results, name)
     if largest is not None:
         position("source", largest, results.sources)
     return StudyContents(

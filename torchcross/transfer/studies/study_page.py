@@ -45,14 +45,14 @@ def study_contents(
     """What a page shows of a study: of its cells that are there.
 
     `metric` leads in the place of the study's, and `baseline` is what gains are over, by default
-    the random start.
+    the random start, or none of a metric that may be below 0.
     """
     name = metric or study.settings.study.metric
     if lower_is_better(name):
         raise InputError(f"{name}: smaller is better; give a metric of which more is better")
     results = study.results(metric)
     distances, made = study.task_distances(), parts_by_surroundings(study)
-    # Kappa may be 0 or less, so that there are no gains in percent unless they are asked for.
+    # Its tables have values and tests of them; gains stand beside them only if they are asked for.
     of_own_splits = study.settings.study.splits == "own"
     if of_own_splits and baseline is None:
         baseline = "none"
@@ -60,7 +60,7 @@ def study_contents(
         title=title or PAGE_TITLE,
         results=results,
         metric=name,
-        baseline=check_baseline(baseline, results),
+        baseline=check_baseline(baseline, results, name),
         scores=study.score_tables(),
         distances={TASK2VEC: PairDistances.of_one_draw(distances)} if distances.count else {},
         tasks=_task_maps(study),
