@@ -71,7 +71,8 @@ def test_the_p_of_a_ranking_is_small_for_a_good_one_only() -> None:
 def test_what_has_no_order_has_a_reason() -> None:
     assert weighted_tau([1, 1], [1, 2]).reason == "the score is the same for all sources"
     assert weighted_tau([1, 2], [1, 1]).reason == "the value is the same for all sources"
-    assert "two are needed" in regret([1, math.nan], [1, 2]).reason
+    reason = "1 source with both a score and a value; two are needed"
+    assert regret([1, math.nan], [1, 2]).reason == reason
     with pytest.raises(InputError, match="for every source"):
         regret([1], [1, 2])
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from tests.transfer.fixtures import class_features
-from tests.transfer.test_scores import CLASSES, ON_FEATURES
+from tests.transfer.fixtures import class_features, label_answers
+from tests.transfer.test_scores import CLASSES, LABELS, ON_FEATURES
 from torchcross.transfer import scores
 from torchcross.transfer.scores import neighbours
 
@@ -95,3 +95,55 @@ def test_blocks_of_neighbours_do_not_count(
     monkeypatch.setattr(neighbours, "_BLOCK", 7)
     parts = scores.knn(features, labels, CLASSES, neighbours=count, metric=metric)
     assert parts.value == pytest.approx(whole.value, abs=1e-12)
+
+
+# -- samples and labels that are alike -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["knn", "knn 3", "transrate"])
+def test_features_of_one_direction_have_a_reason(name: str) -> None:
+    _, labels = class_features(60, 8)
+    lengths = np.arange(1.0, 61)[:, None]
+    score = ON_FEATURES[name](lengths * np.linspace(0.1, 0.7, 8), labels, CLASSES)
+    assert math.isnan(score.value)
+    assert score.reason == "the features of all 60 samples have the same direction"
+
+
+def test_features_of_one_direction_differ_in_length() -> None:
+    _, labels = class_features(60, 8)
+    features = np.arange(1.0, 61)[:, None] * np.linspace(0.1, 0.7, 8)
+    assert scores.knn(features, labels, CLASSES, metric="euclidean").value > 0
+    assert scores.transrate(features, labels, CLASSES, normalise=False).value > 0
+
+
+def test_features_that_go_together_have_no_correlation_of_samples() -> None:
+    features, labels = class_features(60, 1)
+    score = scores.parc(np.hstack([features, 2 * features + 1]), labels, CLASSES)
+    assert score.reason.startswith("60 samples of 60 with one number in all standardised features")
+
+
+def test_samples_that_are_equally_alike_have_no_order() -> None:
+    score = scores.parc(np.eye(3), np.array([0, 0, 1]), CLASSES)
+    assert score.reason == "all pairs of samples are equally alike in features"
+
+
+def test_one_sample_that_is_left_out_is_named_in_the_singular() -> None:
+    features, answers = class_features(60, 8)[0], np.eye(3, dtype=np.int64)[np.arange(60) % 3]
+    answers[0] = 0
+    assert scores.parc(features, answers, LABELS).reason == (
+        "1 sample left out: label rows that are constant or unknown"
+    )
+
+
+def test_a_mean_over_labels_has_the_remarks_of_each() -> None:
+    features, answers = class_features(60, 8)[0], label_answers(60)
+    answers[:, 1] = np.arange(60) == 7
+    score = scores.gbc(features, answers, LABELS)
+    assert score.reason == "'y': 1 of 2 classes with one sample, which has no variance"
+    answers[:, 1:] = 0
+    score = scores.knn(features, answers, LABELS)
+    assert score.over == ("x",)
+    assert score.reason == (
+        "mean of 1 of 3 labels; undefined for 'y', 'z'; 'y', 'z': 60 labelled samples of one class:"
+        " nothing to tell apart"
+    )

@@ -136,7 +136,7 @@ def test_other_target_types() -> None:
     mean = (0.0518495494 + 0.0678439972 + 0.7695868535) / 3
     assert scores.h_score(features, answers, LABELS).value == pytest.approx(mean)
     parc = scores.parc(features, answers, LABELS)
-    assert parc.reason == "13 samples left out: their label rows are constant or unknown"
+    assert parc.reason == "13 samples left out: label rows that are constant or unknown"
 
 
 def test_missing_labels_do_not_count() -> None:
@@ -281,6 +281,9 @@ def test_a_classifier_that_is_certain_is_saturated() -> None:
     )
     with pytest.raises(InputError, match="shrinkage"):
         scores.sfda(features, labels, CLASSES, shrinkage=0)
+    with pytest.raises(InputError, match="is above 1, at which nothing"):
+        scores.sfda(features, labels, CLASSES, shrinkage=1.5)
+    assert 0 < scores.sfda(features, labels, CLASSES, shrinkage=1).value < 1
 
 
 def test_an_absent_class_is_named() -> None:
@@ -296,7 +299,11 @@ def test_one_sample_of_each_class() -> None:
     score = scores.knn(features, np.arange(3), CLASSES)
     assert math.isnan(score.value)
     assert "one sample" in score.reason
-    assert "one sample" in scores.gbc(features, np.arange(3), CLASSES).reason
+    assert scores.gbc(features, np.arange(3), CLASSES).reason == (
+        "3 of 3 classes with one sample, which has no variance"
+    )
+    parc = scores.parc(features, np.arange(3), CLASSES)
+    assert parc.reason == "all pairs of samples are equally alike in labels"
 
 
 def test_evidence_without_a_maximum_is_saturated() -> None:

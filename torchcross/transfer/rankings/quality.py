@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from torchcross._kit.argument_checks import as_int
+from torchcross._kit.counts import count_text
 from torchcross.errors import InputError
 from torchcross.metrics.score import Score, undefined_score
 
@@ -103,7 +104,8 @@ def _pairs(
     both = ~(np.isnan(one) | np.isnan(other))
     one, other = one[both], other[both]
     if len(one) < 2:
-        return one, other, f"{len(one)} sources have both a score and a value; two are needed"
+        known = count_text(len(one), "sources")
+        return one, other, f"{known} with both a score and a value; two are needed"
     if not constant and np.ptp(one) == 0:
         return one, other, "the score is the same for all sources"
     if not constant and np.ptp(other) == 0:

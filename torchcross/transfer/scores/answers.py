@@ -59,16 +59,24 @@ ScoreOfAnswer = Callable[[Floats, Answer], Score]
 def score_by_answer(rows: Floats, labels: ArrayLike, target: Target, score: ScoreOfAnswer) -> Score:
     """The score of a target: of its classes, or the mean over the labels that have one.
 
-    Only samples with a known answer count, and a single answer has no score.
+    Only samples with a known answer count, and a single answer has no score. The reason of a mean
+    has those of its labels.
     """
     answers = answers_of(labels, target, len(rows))
     scores = [_score_of(_rows_of(answer, rows), answer, score) for answer in answers]
     if len(answers) == 1 and not answers[0].label:
         return _with_absent_classes(scores[0], answers[0])
     values = [score.value if score.is_defined else None for score in scores]
-    reasons = list(dict.fromkeys(score.reason for score in scores if score.reason))
     names = [answer.label for answer in answers]
-    return average_score(values, names, "labels", "; ".join(reasons))
+    having: dict[str, list[str]] = {}
+    for name, each in zip(names, scores, strict=True):
+        if each.reason:
+            having.setdefault(each.reason, []).append(name)
+    mean = average_score(values, names, "labels", "; ".join(having))
+    if not mean.is_defined:
+        return mean
+    remarks = [f"{name_list(named)}: {reason}" for reason, named in having.items()]
+    return Score(mean.value, "; ".join(filter(None, (mean.reason, *remarks))), mean.over)
 
 
 def score_of_features(
@@ -135,6 +143,20 @@ def constant_features(rows: Floats) -> Score | None:
     if np.ptp(rows, axis=0).max() > _ROUNDING * np.abs(rows).max():
         return None
     return undefined_score(f"all {len(rows)} samples have the same features")
+
+
+def constant_directions(rows: Floats) -> Score | None:
+    """An undefined score where all rows, which `directions_of` has divided, are the same."""
+    if constant_features(rows) is None:
+        return None
+    return undefined_score(f"the features of all {len(rows)} samples have the same direction")
+
+
+def directions_of(rows: Floats) -> Floats:
+    """The rows divided by their lengths; a row of zeros stays."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    divided: Floats = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return divided
 
 
 def _with_absent_classes(score: Score, answer: Answer) -> Score:

@@ -55,5 +55,7 @@ def _overlap(rows: Floats, answer: Answer, covariance: str) -> Score:
         wider = (np.log(both) - (logs[one] + logs[other]) / 2).sum() / 2
         total += float(np.exp(-(apart + wider)))
     singles = int((answer.counts == 1).sum())
-    reason = f"{singles} classes have one sample and no variance" if singles else ""
-    return Score(-2 * total, reason)
+    if not singles:
+        return Score(-2 * total)
+    of = f"{singles} of {answer.num_classes} classes"
+    return Score(-2 * total, f"{of} with one sample, which has no variance")

@@ -8,7 +8,13 @@ from numpy.typing import ArrayLike
 from torchcross._kit.argument_checks import checked_number
 from torchcross.metrics.score import Score
 from torchcross.targets import Target
-from torchcross.transfer.scores.answers import Answer, Floats, score_of_features
+from torchcross.transfer.scores.answers import (
+    Answer,
+    Floats,
+    constant_directions,
+    directions_of,
+    score_of_features,
+)
 
 
 def transrate(
@@ -28,8 +34,9 @@ def transrate(
 
     def score(rows: Floats, answer: Answer) -> Score:
         if normalise:
-            lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-            rows = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+            rows = directions_of(rows)
+            if alike := constant_directions(rows):
+                return alike
         centred = rows - rows.mean(axis=0)
         within = sum(
             count / len(rows) * _rate(centred[answer.codes == code], distortion)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from torchcross._kit.argument_checks import checked_number
+from torchcross.errors import InputError
 from torchcross.metrics.score import Score, undefined_score
 from torchcross.targets import Target
 from torchcross.transfer.scores.answers import Answer, Floats, score_of_features
@@ -25,12 +26,17 @@ def sfda(
 
     A first classifier says how sure each sample is. Unsure ones are moved to the mean of the other
     classes, which makes the second classifier's task harder, as fine-tuning would. `shrinkage` of
-    the covariance within classes is by default exp(-5 times its largest eigenvalue), as published,
-    so the scale of the features counts. Undefined where classes have too few samples to be
-    anything but certain.
+    the covariance within classes is at most 1, and by default exp(-5 times its largest eigenvalue),
+    as published, so the scale of the features counts. Undefined where classes have too few samples
+    to be anything but certain.
     """
     if shrinkage is not None:
         shrinkage = checked_number("shrinkage", shrinkage, above=0)
+        if shrinkage > 1:
+            raise InputError(
+                f"shrinkage={shrinkage:g} is above 1, at which nothing of the covariance is left;"
+                " give a number above 0, and at most 1"
+            )
     return score_of_features(
         features,
         labels,

@@ -8,7 +8,13 @@ from numpy.typing import ArrayLike
 from torchcross._kit.argument_checks import as_int, check_choice
 from torchcross.metrics.score import Score, undefined_score
 from torchcross.targets import Target
-from torchcross.transfer.scores.answers import Answer, Floats, score_of_features
+from torchcross.transfer.scores.answers import (
+    Answer,
+    Floats,
+    constant_directions,
+    directions_of,
+    score_of_features,
+)
 
 _BLOCK = 512
 _TIE = 1e-12
@@ -42,8 +48,9 @@ def _accuracy(rows: Floats, answer: Answer, neighbours: int, metric: str) -> Sco
     nearest = min(neighbours, len(rows) - 1)
     rows = rows / np.abs(rows).max()
     if metric == "cosine":
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        rows = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+        rows = directions_of(rows)
+        if alike := constant_directions(rows):
+            return alike
     else:
         # Differences of large numbers would hide small distances.
         rows = rows - rows.mean(axis=0)

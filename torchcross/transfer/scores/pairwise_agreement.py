@@ -20,6 +20,8 @@ from torchcross.transfer.scores.answers import (
 )
 from torchcross.transfer.scores.singular_values import principal_components
 
+_ROUNDING = 1e-12
+
 
 def parc(
     features: ArrayLike,
@@ -42,7 +44,9 @@ def parc(
     columns, usable = _label_rows(labels, target, len(rows))
     reason = ""
     if skipped := len(rows) - len(usable):
-        reason = f"{skipped} samples left out: their label rows are constant or unknown"
+        reason = (
+            f"{count_text(skipped, 'samples')} left out: label rows that are constant or unknown"
+        )
     if len(usable) > samples:
         usable = np.sort(usable[permutation(Stream(seed, "parc"), 0, len(usable))[:samples]])
     rows, columns = rows[usable], columns[usable]
@@ -58,8 +62,16 @@ def parc(
     rows = _reduce(rows, components)
     if rows.shape[1] == 1:
         return undefined_score("samples of one feature have no correlation; give two or more")
-    value = 100 * _rank_correlation(_distances(rows), _distances(columns))
-    return Score(value, reason)
+    if flat := int((np.ptp(rows, axis=1) <= _ROUNDING * np.abs(rows).max()).sum()):
+        return undefined_score(
+            f"{count_text(flat, 'samples')} of {len(rows)} with one number in all standardised"
+            " features, which correlates with nothing; leave them out, or give more features"
+        )
+    distances = {"features": _distances(rows), "labels": _distances(columns)}
+    for of, apart in distances.items():
+        if not np.ptp(apart):
+            return undefined_score(f"all pairs of samples are equally alike in {of}")
+    return Score(100 * _rank_correlation(*distances.values()), reason)
 
 
 def _label_rows(labels: ArrayLike, target: Target, samples: int) -> tuple[Floats, Integers]:
@@ -88,11 +100,11 @@ def _reduce(rows: Floats, components: int | None) -> Floats:
 def _distances(rows: Floats) -> Floats:
     """1 - the correlation of every pair of rows."""
     correlations: Floats = np.asarray(np.corrcoef(rows))
-    return 1 - correlations[np.triu_indices(len(rows), k=1)]
+    # Equal rows of labels are ties: rounding must not order them.
+    return (1 - correlations[np.triu_indices(len(rows), k=1)]).round(12)
 
 
 def _rank_correlation(one: Floats, other: Floats) -> float:
     from scipy.stats import spearmanr
 
-    # Equal rows of labels are ties: rounding must not order them.
-    return float(spearmanr(one.round(12), other.round(12)).statistic)
+    return float(spearmanr(one, other).statistic)
