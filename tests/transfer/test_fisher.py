@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torchcross import backbones
 from torchcross.errors import InputError
 from torchcross.heads import kaiming_head, seeded_generator
 from torchcross.transfer.similarity import TaskEmbedding, distance, fisher_information
+from torchcross.transfer.similarity.distances import DISTANCES as KINDS
 from torchcross.transfer.similarity.fisher import _by_samples, weighted_layers
 
 GOLDEN = {
@@ -125,6 +127,43 @@ def test_embeddings_of_other_probes_have_no_distance() -> None:
         distance(one, one, "cosin")
 
 
+DIVIDE = ["normalised cosine", "correlation", "kl", "asymmetric kl", "jsd"]
+
+
+def with_dead_filters(embedded: TaskEmbedding, *places: int) -> TaskEmbedding:
+    values = embedded.values.copy()
+    values[list(places)] = 0
+    return replace(embedded, values=values)
+
+
+@pytest.mark.parametrize("kind", [*DIVIDE, "entropy", "cosine", "plain cosine"])
+def test_a_filter_that_is_dead_under_both_tasks_does_not_count(kind: str) -> None:
+    one, other = (with_dead_filters(embedding(name), 2, 8) for name in "AB")
+    left = [
+        replace(each, values=np.delete(each.values, [2, 8]), scale=np.delete(each.scale, [2, 8]))
+        for each in (one, other)
+    ]
+    assert distance(one, other, kind) == pytest.approx(distance(*left, kind), rel=1e-9)
+    assert distance(one, one, kind) == pytest.approx(0, abs=1e-7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_filter_that_is_dead_under_one_task_has_a_distance_or_an_error(kind: str) -> None:
+    one, other = with_dead_filters(embedding("A"), 2), embedding("B")
+    if kind not in DIVIDE:
+        assert np.isfinite(distance(one, other, kind))
+        return
+    for pair in ((one, other), (other, one)):
+        with pytest.raises(InputError, match="for 1 filter of 10; take 'cosine'"):
+            distance(*pair, kind)
+
+
+def test_tasks_without_any_information_have_no_distance() -> None:
+    one, other = (replace(embedding(name), values=np.zeros(10)) for name in "AB")
+    with pytest.raises(InputError, match="no filter has information under 'A' or 'B'"):
+        distance(one, other, "entropy")
+
+
 @pytest.mark.parametrize("block", [1, 5, 12])
 def test_blocks_order_and_mode_do_not_count(block: int) -> None:
     probe = golden_probe().train()
@@ -209,6 +248,33 @@ def test_rules_of_layers_are_the_transforms_of_torch(probe: str, name: str) -> N
     assert layers.keys() == expected.keys()
     for layer, values in expected.items():
         assert torch.allclose(layers[layer], values / 3, rtol=1e-8, atol=1e-18), layer
+
+
+class ShortcutFirst(nn.Module):
+    """A layer that is registered before another one, and runs after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(3, 2)
+        self.first = nn.Conv2d(2, 3, 3)
+
+    def forward(self, images):
+        return self.last(torch.relu(self.first(images)).mean((-2, -1)))
+
+
+def test_layers_stand_in_the_order_of_the_network_not_of_its_run() -> None:
+    torch.manual_seed(0)
+    network = ShortcutFirst().double()
+    images, target = torch.rand(3, 2, 4, 4, dtype=torch.float64), TARGETS["A"]
+    head = kaiming_head(target, 2, generator=seeded_generator(0), dtype=torch.float64)
+    logits = logits_of(target, head)
+    layers = fisher_information(network, images, target, logits, block=2)
+    expected = _by_samples(network, weighted_layers(network), images, target, logits)
+    assert [*layers] == [*expected] == [*weighted_layers(network)] == ["last", "first"]
+    for name, values in expected.items():
+        assert torch.allclose(layers[name], values / 3, rtol=1e-8, atol=1e-18)
+    with pytest.raises(InputError, match="there is no image"):
+        fisher_information(network, images[:0], target, logits)
 
 
 def test_outcomes_that_are_certain_or_impossible_tell_nothing() -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from torchcross._kit.counts import count_text
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 from torchcross.transfer.similarity.embedding import TaskEmbedding
 
 Floats = NDArray[np.float64]
 _GUARD = 1e-8
+_DIVIDE: Final = ("normalised cosine", "correlation", "kl", "asymmetric kl", "jsd")
+"""The kinds that divide by the information of each filter."""
 ALPHA = 0.15
 
 
@@ -27,6 +32,9 @@ def distance(a: TaskEmbedding, b: TaskEmbedding, kind: str = "cosine") -> float:
                          of the variances as Gaussians; of the shares of the information
     asymmetric           cosine less 0.15 times the distance of `a` to the trivial task: small for
                          a complex source; it can be negative
+
+    Filters without information under both tasks are left out. One without information under one of
+    them is an error of the kinds that divide by it: all but both cosines, entropy and asymmetric.
     """
     if a.probe != b.probe or a.values.shape != b.values.shape:
         raise InputError(
@@ -35,7 +43,32 @@ def distance(a: TaskEmbedding, b: TaskEmbedding, kind: str = "cosine") -> float:
         )
     if kind not in DISTANCES:
         raise InputError(unknown_name("distance", kind, DISTANCES))
+    if kind in (*_DIVIDE, "entropy"):
+        a, b = _without_silent_filters(a, b, kind)
     return DISTANCES[kind](a, b)
+
+
+def _without_silent_filters(
+    a: TaskEmbedding, b: TaskEmbedding, kind: str
+) -> tuple[TaskEmbedding, TaskEmbedding]:
+    """Both without the filters that have no information under either."""
+    known = (a.values > 0) | (b.values > 0)
+    alone = int((known & ((a.values == 0) | (b.values == 0))).sum())
+    if kind in _DIVIDE and alone:
+        raise InputError(
+            f"{kind!r} divides by the information of each filter, which is 0 under one of"
+            f" {a.name!r} and {b.name!r} for {count_text(alone, 'filters')} of {len(known)}; take"
+            " 'cosine', or a probe without such filters"
+        )
+    if not known.any():
+        raise InputError(
+            f"no filter has information under {a.name!r} or {b.name!r}, so they have no distance;"
+            " give another probe"
+        )
+    one, other = (
+        replace(each, values=each.values[known], scale=each.scale[known]) for each in (a, b)
+    )
+    return one, other
 
 
 def _cosine_of(one: Floats, other: Floats) -> float:

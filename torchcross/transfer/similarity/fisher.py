@@ -43,11 +43,14 @@ def fisher_information(
 ) -> dict[str, Float[Tensor, " filters"]]:
     """By layer, the mean over images of sum over outcomes y of p(y) (d log p(y) / dw)^2.
 
-    It is averaged over the weights of each filter: all axes but the first. `logits_of` takes
-    features to logits of the target's loss. The network is copied, and runs in evaluation mode
-    whatever its own mode is, so that no image sees another. `block` images run at once.
+    It is averaged over the weights of each filter: all axes but the first. Layers stand in the
+    network's order. `logits_of` takes features to logits of the target's loss. The network is
+    copied, and runs in evaluation mode whatever its own mode is, so that no image sees another.
+    `block` images run at once.
     """
     block = as_int("block", block)
+    if not len(images):
+        raise InputError("there is no image; give one or more")
     network = copy.deepcopy(network).eval().requires_grad_(False)
     layers = weighted_layers(network)
     if not layers:
@@ -60,7 +63,8 @@ def fisher_information(
         part = images[start : start + block]
         for name, values in squares(network, layers, part, target, logits_of).items():
             totals[name] = totals.get(name, 0) + values
-    return {name: total / len(images) for name, total in totals.items()}
+    # The rules have them in the order in which the layers ran.
+    return {name: totals[name] / len(images) for name in layers}
 
 
 def _by_layers(
