@@ -94,14 +94,15 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "torchcross.transfer": {
         "source_target": (),
+        "table_files": (),
         "scores": (),
-        "similarity": ("source_scores", "scores"),
+        "similarity": ("source_scores", "scores", "table_files"),
         "rankings": ("source_target",),
         "results": ("rankings", "source_target"),
         "source_choice": ("rankings", "source_target"),
         "source_scores": ("source_choice", "scores"),
         "page": ("results", "rankings", "similarity", "source_target"),
-        "published": ("page", "results", "similarity", "source_target"),
+        "published": ("page", "results", "similarity", "source_target", "table_files"),
         "studies": (
             *("page", "source_choice", "source_scores", "results", "rankings"),
             *("similarity", "scores", "source_target"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from torchcross.errors import InputError
+from torchcross.errors import InputError, ReadError
 from torchcross.transfer.similarity import ExpertVotes, read_votes
 
 # Answers of 14 observers to ten questions about five datasets, from the history of the repository
@@ -81,14 +81,19 @@ def test_a_file_of_votes(tmp_path: Path) -> None:
     ("lines", "message"),
     [
         (["a,q,yes,3", "b,r,yes,4"], "'a' has no vote on 'r'"),
-        (["a,q,yes,3", "a,q,yes,4"], "stands twice"),
-        (["a,q,yes,many"], "line 2"),
-        (["a,,yes,3"], "line 2"),
-        ([], "has no votes"),
+        (["a,q,yes,3", "a,q,yes,4"], "csv:3: 'a', 'q', 'yes' stands twice"),
+        (["a,q,yes,3", " a,q ,yes,4"], "stands twice"),
+        (["a,q,yes,many"], "csv:2 has the number of votes 'many'; give a whole number"),
+        (["a,q,yes,3", "", "a,q,no,-1"], "csv:4 has the number of votes '-1'"),
+        (["a,,yes,3"], "csv:2 has no question"),
+        (["a,modality,xray,12,5"], "csv:2 has 5 cells where the header has 4"),
+        (["a,q,yes,3", "A,q,yes,3"], "has the datasets 'a' and 'A'; write one name one way"),
+        (["a,q,yes,3", "b,q,Yes,3"], "has the answers 'yes' and 'Yes'"),
+        ([], "has no rows"),
     ],
 )
 def test_files_that_lack_something(tmp_path: Path, lines: list[str], message: str) -> None:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises((InputError, ReadError)) as caught:
         read_votes(write(tmp_path / "votes.csv", *lines))
     assert message in str(caught.value)
 
@@ -96,7 +101,10 @@ def test_files_that_lack_something(tmp_path: Path, lines: list[str], message: st
 def test_columns_of_another_table(tmp_path: Path) -> None:
     path = tmp_path / "votes.csv"
     path.write_text("source,target\na,b\n", encoding="utf-8")
-    with pytest.raises(InputError, match="give \\['dataset'"):
+    with pytest.raises(ReadError, match="give \\['dataset'"):
+        read_votes(path)
+    path.write_text("dataset,question,answer,votes,votes\na,q,yes,1,2\n", encoding="utf-8")
+    with pytest.raises(ReadError, match="names \\['votes'\\] twice"):
         read_votes(path)
 
 

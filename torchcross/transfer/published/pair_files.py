@@ -12,7 +12,9 @@ import numpy as np
 from torchcross._kit.argument_checks import repeated_names
 from torchcross.errors import InputError, ReadError
 from torchcross.transfer.page import PairDistances, TaskMap
-from torchcross.transfer.published.table_files import (
+from torchcross.transfer.similarity.geometry import TaskDistances
+from torchcross.transfer.source_target import SourceTargetTable
+from torchcross.transfer.table_files import (
     TableFile,
     check_spellings,
     number_in,
@@ -20,8 +22,6 @@ from torchcross.transfer.published.table_files import (
     required_name,
     whole_number_in,
 )
-from torchcross.transfer.similarity.geometry import TaskDistances
-from torchcross.transfer.source_target import SourceTargetTable
 
 KEYS = ("source", "target", "draw")
 Pair = tuple[str, str]

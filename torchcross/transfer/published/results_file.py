@@ -6,7 +6,8 @@ import math
 from pathlib import Path
 
 from torchcross.errors import ReadError
-from torchcross.transfer.published.table_files import (
+from torchcross.transfer.results import SETUPS, StudyCell, StudyResults
+from torchcross.transfer.table_files import (
     TableFile,
     check_spellings,
     number_in,
@@ -14,7 +15,6 @@ from torchcross.transfer.published.table_files import (
     required_name,
     whole_number_in,
 )
-from torchcross.transfer.results import SETUPS, StudyCell, StudyResults
 
 KEYS = ("source", "target", "fold", "seed")
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from torchcross._kit.spreadsheet_cells import text_of_cell
 from torchcross._kit.suggestions import unknown_name
-from torchcross._kit.user_files import read_user_text
 from torchcross.errors import InputError, ReadError
+from torchcross.transfer.table_files import (
+    TableFile,
+    check_spellings,
+    read_table_file,
+    required_name,
+    whole_number_in,
+)
 
 COLUMNS = ("dataset", "question", "answer", "votes")
 
@@ -96,36 +99,32 @@ class ExpertVotes:
 
 def read_votes(path: str | Path) -> ExpertVotes:
     """Read a CSV of the columns dataset, question, answer and votes, one row for each answer."""
-    reader = csv.DictReader(io.StringIO(read_user_text(Path(path)), newline=""))
-    try:
-        if set(reader.fieldnames or ()) != set(COLUMNS):
-            raise InputError(f"{path} has the columns {reader.fieldnames}; give {list(COLUMNS)}")
-        return ExpertVotes(_table(path, reader))
-    except csv.Error as error:
-        raise ReadError(f"{path}:{reader.line_num} is no line of a CSV file: {error}") from error
+    table = read_table_file(Path(path))
+    if set(table.header) != set(COLUMNS):
+        raise ReadError(f"{path} has the columns {list(table.header)}; give {list(COLUMNS)}")
+    votes = _votes_in(table)
+    answers: dict[str, list[str]] = {}
+    for asked in votes.values():
+        for question, counts in asked.items():
+            answers.setdefault(question, []).extend(counts)
+    check_spellings(table.path, "datasets", list(votes))
+    check_spellings(table.path, "questions", list(answers))
+    for names in answers.values():
+        check_spellings(table.path, "answers", names)
+    return ExpertVotes(votes)
 
 
-def _table(
-    path: str | Path, rows: Iterable[Mapping[str, str | None]]
-) -> dict[str, dict[str, dict[str, float]]]:
+def _votes_in(table: TableFile) -> dict[str, dict[str, dict[str, float]]]:
     votes: dict[str, dict[str, dict[str, float]]] = {}
-    for number, row in enumerate(rows, start=2):
-        dataset, question, answer = (text_of_cell(row[name] or "") for name in COLUMNS[:3])
-        try:
-            count = int(row["votes"] or "")
-        except (TypeError, ValueError):
-            count = -1
-        if not (dataset and question and answer and count >= 0):
-            raise InputError(
-                f"line {number} of {path} is {dict(row)}; give a dataset, a question, an answer and"
-                " a whole number of votes"
-            )
+    for place, row in table.rows:
+        cells = dict(zip(table.header, row, strict=True))
+        dataset, question, answer = (
+            required_name(place, name, cells[name]) for name in COLUMNS[:3]
+        )
         counts = votes.setdefault(dataset, {}).setdefault(question, {})
         if answer in counts:
-            raise InputError(
-                f"line {number} of {path}: {dataset!r}, {question!r}, {answer!r} stands twice"
+            raise ReadError(
+                f"{place}: {dataset!r}, {question!r}, {answer!r} stands twice; give it once"
             )
-        counts[answer] = count
-    if not votes:
-        raise InputError(f"{path} has no votes")
+        counts[answer] = whole_number_in(place, "number of votes", cells["votes"])
     return votes
