@@ -53,9 +53,10 @@ def study_contents(
     results = study.results(metric)
     distances, made = study.task_distances(), parts_by_surroundings(study)
     # Its tables have values and tests of them; gains stand beside them only if they are asked for.
-    of_own_splits = study.settings.study.splits == "own"
-    if of_own_splits and baseline is None:
-        baseline = "none"
+    answer, of_own_splits = "", study.settings.study.splits == "own"
+    if of_own_splits:
+        baseline = baseline or "none"
+        answer = split_answer(compare_sources(study, name), name)
     return StudyContents(
         title=title or PAGE_TITLE,
         results=results,
@@ -66,7 +67,7 @@ def study_contents(
         tasks=_task_maps(study),
         sizes=study.source_sizes(),
         cautions=list(_cautions(study, made)),
-        answer=split_answer(compare_sources(study, name), name) if of_own_splits else "",
+        answer=answer,
         tables=split_tables(study, name),
         protocol=_protocol(study),
         provenance={
