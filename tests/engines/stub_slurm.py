@@ -36,6 +36,7 @@ def install(folder: Path) -> Path:
 def sbatch(folder: str, arguments: list[str]) -> None:
     """Start every task of the script's array, and print the job's number."""
     script = Path(arguments[-1]).resolve()
+    refuse(Path(folder), script)
     jobs = Path(folder) / "jobs"
     number = str(100 + len(list(jobs.glob("*.script"))))
     (jobs / f"{number}.script").write_text(str(script))
@@ -43,6 +44,13 @@ def sbatch(folder: str, arguments: list[str]) -> None:
     for task in range(int(array[1]) + 1) if array else [None]:
         _start(Path(folder), number, task)
     print(f"Submitted batch job {number}")
+
+
+def refuse(folder: Path, script: Path) -> None:
+    """A partition that a file names takes no jobs."""
+    closed = folder / "closed"
+    if closed.exists() and closed.read_text() in script.read_text():
+        sys.exit("sbatch: error: Batch job submission failed: Invalid partition name specified")
 
 
 def _start(folder: Path, number: str, task: int | None) -> None:

@@ -59,6 +59,33 @@ def test_the_error_of_a_call_is_told(tmp_path):
     assert str(error) == "ValueError: invalid literal for int() with base 10: 'no number'"
 
 
+@pytest.mark.slow
+def test_an_array_that_slurm_refuses_takes_the_one_before_with_it(tmp_path, monkeypatch):
+    """Memory decides which jobs are in one array; sbatch refuses the one of large jobs."""
+    slurm = tmp_path / "slurm"
+    monkeypatch.setenv("PATH", f"{install(slurm)}{os.pathsep}{os.environ['PATH']}")
+    (slurm / "closed").write_text("--mem=4GB")
+    engine = SlurmEngine(tmp_path / "logs", time="10min", exclude="node7")
+    large, small = Resources(memory=4 * 2**30), Resources(memory=2**30)
+    with pytest.raises(InputError, match="Invalid partition name specified"), engine.batch():
+        for resources in (large, small, small):
+            engine.submit(time.sleep, 60, resources=resources)
+    def states():
+        return [path.read_text().strip() for path in (slurm / "jobs").glob("*.state")]
+
+    wait_for(lambda: states() == ["RUNNING"] * 2)
+    engine.shutdown(cancel=True)
+    assert states() == ["CANCELLED"] * 2
+    scripts = (tmp_path / "logs").glob("*submission*.sh")
+    assert any("--exclude=node7" in script.read_text() for script in scripts)
+
+
+def test_no_slurm_is_an_error_with_the_way_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(InputError, match="no cluster 'slurm' here"):
+        SlurmEngine(tmp_path).submit(len, resources=Resources())
+
+
 def wait_for(condition):
     deadline = time.monotonic() + 120
     while not condition():

@@ -18,6 +18,19 @@ from torchcross.jobs.engines.engine import JobEngine, WorkerEnded
 from torchcross.jobs.units import Resources
 
 _GB: Final = 1024**3
+_GENERIC: Final = frozenset(
+    {
+        "name",
+        "timeout_min",
+        "mem_gb",
+        "nodes",
+        "cpus_per_task",
+        "gpus_per_node",
+        "tasks_per_node",
+        "stderr_to_stdout",
+    }
+)
+"""What submitit has for every kind of cluster; parameters of Slurm alone begin with slurm_."""
 _LOOK_EVERY: Final = 1.0
 """Seconds between two looks at jobs that run. submitit itself asks Slurm more rarely."""
 
@@ -66,8 +79,11 @@ class SlurmEngine(JobEngine):
         try:
             with ExitStack() as self._batches:
                 yield
-            self._watch(self._in_batch)
+                with _refusals_as_input_errors():
+                    self._batches.close()
         finally:
+            # Where Slurm refuses an array, it may have those before it: they are to be ended.
+            self._watch([each for each in self._in_batch if hasattr(each[0], "job_id")])
             self._in_batch = None
             self._batched = set()
 
@@ -76,7 +92,8 @@ class SlurmEngine(JobEngine):
         if self._in_batch is not None and resources not in self._batched:
             self._batches.enter_context(executor.batch())
             self._batched.add(resources)
-        job = executor.submit(_Requeued(call), *args)
+        with _refusals_as_input_errors():
+            job = executor.submit(_Requeued(call), *args)
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
         if self._in_batch is None:
@@ -95,12 +112,8 @@ class SlurmEngine(JobEngine):
 
     def _executor(self, resources: Resources) -> Any:
         if resources not in self._executors:
-            executor = self._submitit.AutoExecutor(folder=self._folder, cluster=self._cluster)
-            names = {"partition", "account", "qos", "constraint", "array_parallelism", "comment"}
-            own = {
-                f"slurm_{name}" if name in names else name: value
-                for name, value in self._options.items()
-            }
+            executor = self._auto_executor()
+            own = {_parameter(name): value for name, value in self._options.items()}
             if resources.memory:
                 own["mem_gb"] = max(1, -(-resources.memory // _GB))
             if resources.gpus:
@@ -115,6 +128,15 @@ class SlurmEngine(JobEngine):
                 ) from error
             self._executors[resources] = executor
         return self._executors[resources]
+
+    def _auto_executor(self) -> Any:
+        try:
+            return self._submitit.AutoExecutor(folder=self._folder, cluster=self._cluster)
+        except (RuntimeError, ValueError) as error:
+            raise InputError(
+                f"submitit finds no cluster {self._cluster!r} here ({error}); give the command where"
+                " `sbatch` and `srun` are, or engine.cluster='local' for jobs of this machine"
+            ) from error
 
     def _watch(self, jobs: list[tuple[Any, Future[Any]]]) -> None:
         with self._changed:
@@ -165,6 +187,24 @@ class SlurmEngine(JobEngine):
             future.set_exception(WorkerEnded(None))
         else:
             future.set_result(result)
+
+
+def _parameter(option: str) -> str:
+    """What submitit calls an option of sbatch."""
+    return option if option in _GENERIC or option.startswith("slurm_") else f"slurm_{option}"
+
+
+@contextmanager
+def _refusals_as_input_errors() -> Iterator[None]:
+    """What `sbatch` says of jobs that it does not take, or that there is none."""
+    try:
+        yield
+    except (RuntimeError, FileNotFoundError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"Slurm does not take the jobs ({reason}); see the settings of the engine, such as"
+            " engine.partition and engine.time"
+        ) from error
 
 
 def _error_in(text: str) -> str:
