@@ -22,7 +22,7 @@
 
     TorchcrossWarning (UserWarning)
      ├── BackboneWarning                  a predictor's file does not describe its backbone
-     ├── EngineWarning                    an engine does not answer, and is asked again
+     ├── EngineWarning                    an engine does not answer, or has no room for a unit
      ├── SoftLockWarning                  a file system has no locks, and a marker file stands in
      ├── OverlapWarning                   one dataset lists an overlap that the other does not
      ├── SubjectLeakWarning               subjects may stand in both support and query
@@ -276,7 +276,7 @@ class BackboneWarning(TorchcrossWarning):
 
 
 class EngineWarning(TorchcrossWarning):
-    """An engine of jobs does not answer now; it is asked again."""
+    """An engine of jobs does not answer now, or none of its machines can hold a unit."""
 
 
 class OverlapWarning(TorchcrossWarning):

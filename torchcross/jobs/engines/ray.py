@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import socket
 import time  # noqa: TID251 (a clock that only waits: no result depends on it)
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, final
 
+from torchcross._kit.counts import count_text
 from torchcross._kit.extras import import_extra
-from torchcross.errors import InputError
+from torchcross.errors import EngineWarning, InputError
 from torchcross.jobs.engines.engine import JobEngine, WorkerEnded
 from torchcross.jobs.units import Resources
 
+_GB: Final = 1024**3
 _SLOTS_PER_CORE: Final = 2
 """Calls that wait in Ray for each core that the cluster has, so that no core waits for us."""
 
@@ -49,6 +52,7 @@ class RayEngine(JobEngine):
         self._cores, self._counted = 1.0, float("-inf")
         self._remotes: dict[Callable[..., Any], Any] = {}
         self._tasks: dict[Future[Any], Any] = {}
+        self._looked_at: set[Resources] = set()
 
     def has_room(self, resources: Resources) -> bool:
         if self._slots is not None:
@@ -59,6 +63,9 @@ class RayEngine(JobEngine):
         return len(self._tasks) < max(1, int(_SLOTS_PER_CORE * self._cores))
 
     def submit(self, call: Callable[..., Any], /, *args: Any, resources: Resources) -> Future[Any]:
+        if resources not in self._looked_at:
+            self._looked_at.add(resources)
+            self._warn_where_no_node_fits(resources)
         if call not in self._remotes:
             # Ray keeps a copy of each remote function on the cluster for ever.
             self._remotes[call] = self._ray.remote(call)
@@ -82,6 +89,21 @@ class RayEngine(JobEngine):
                 self._ray.cancel(task, force=False)
         if self._is_ours:
             self._ray.shutdown()
+
+    def _warn_where_no_node_fits(self, resources: Resources) -> None:
+        """Ray lets such a call wait without a word, for a cluster may grow."""
+        wanted = {"CPU": resources.cores, "memory": resources.memory, "GPU": resources.gpus}
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        if any(all(node.get(name, 0) >= wanted[name] for name in wanted) for node in nodes):
+            return
+        warnings.warn(
+            f"none of the {count_text(len(nodes), 'nodes')} of the Ray cluster has the"
+            f" {count_text(resources.cores, 'cores')}, {resources.memory / _GB:.1f} GB and"
+            f" {resources.gpus:g} GPUs of a unit, which waits for one that has; give it less"
+            " (machine.threads, machine.memory, machine.gpus, machine.ranks), or add such a node",
+            EngineWarning,
+            stacklevel=2,
+        )
 
     def _pass_on(self, inner: Future[Any], outer: Future[Any]) -> None:
         """Give the caller's future what the task gave, or that its worker or node is gone."""
