@@ -41,14 +41,37 @@ class ProcessIdentity:
 
 def this_process() -> ProcessIdentity:
     number = os.getpid()
-    return ProcessIdentity(socket.gethostname(), number, _machine(), _start_of(number) or "")
+    start = ""
+    with suppress(OSError):
+        start = _start_of(number) or ""
+    return ProcessIdentity(socket.gethostname(), number, _machine(), start)
 
 
 def is_running(owner: ProcessIdentity) -> bool | None:
     """Whether the process still runs; None where this process cannot know."""
     if not owner.machine or owner.machine != _machine():
         return None
-    return _start_of(owner.process) == owner.started
+    try:
+        return _start_of(owner.process) == owner.started
+    except (FileNotFoundError, ProcessLookupError):
+        return None if _is_hidden(owner.process) else False
+    except OSError:
+        return None
+
+
+def _is_hidden(process: int) -> bool:
+    """Whether there is a process that /proc does not show: it can hide those of other users.
+
+    The signal 0 is sent to nobody. On Windows it would end the process, and there is no /proc.
+    """
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    # It has begun just now.
+    return False
 
 
 @cache
@@ -68,11 +91,8 @@ def _machine() -> str:
 
 
 def _start_of(process: int) -> str | None:
-    """The start of a running process; None where there is none, or where it is a zombie."""
-    try:
-        line = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
+    """The start of a running process; None of a zombie."""
+    line = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
     # The name, in brackets, may hold anything. State is the 3rd field, the start the 22nd.
     after_name = line.rpartition(")")[2].split()
     return None if after_name[0] in "ZX" else after_name[19]
