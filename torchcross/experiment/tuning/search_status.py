@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchcross._kit.counts import count_text
-from torchcross.experiment.run.job_lines import job_lines
-from torchcross.experiment.run.running_units import folded_lines, running_text
+from torchcross.experiment.run.job_lines import job_lines, process_lines
 from torchcross.experiment.tuning.folder import CHOSEN, TRIALS, TuneFolder
 from torchcross.jobs import JobFolder, JobStatus, job_status
 
@@ -36,19 +35,17 @@ class SearchStatus:
         else:
             count = count_text(self.trials, "trials")
             yield f"{self.folder}: {self.trials_done} of {count} are done"
-        left = list(job_lines(self.job, "torchcross tune"))
+        left = [] if self.trials is None else list(job_lines(self.job, "torchcross tune"))
         yield from left
         if self.has_choice and not left:
             yield f"the chosen settings are in {self.folder / CHOSEN}"
 
     def _lines_of_beginning(self) -> Iterator[str]:
         """Who is about to say the trials, or how to begin."""
-        processes = self.job.processes
-        if not processes:
-            yield f"{self.folder}: no trial is done; give the same `torchcross tune` again to begin"
-            return
-        yield f"{self.folder}: no trial is done; at work: {len(processes)}"
-        yield from folded_lines([running_text(each, "torchcross tune") for each in processes])
+        words = f"{self.folder}: no trial is done"
+        yield from process_lines(self.job, words, "torchcross tune")
+        if not self.job.processes:
+            yield f"{words}; give the same `torchcross tune` again to begin"
 
 
 def search_status(folder: str | Path) -> SearchStatus:
