@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.experiment.conftest import toy_experiment
-from torchcross.experiment.run import run_plan
+from torchcross.experiment.run import run_plan, run_units
 from torchcross.experiment.run.run_plan import plan_run
 
 
@@ -56,3 +56,59 @@ def test_no_training_takes_less_than_what_was_measured_of_it(steps, one, several
     measured = min(measured, steps)
     least = min(several, one) * (1 - 1e-9)
     assert run_plan._seconds_of_all(steps, one, several, measured) >= least
+
+
+def halve(collection, name):
+    whole = collection.made[name]
+    collection.made[name] = whole.subset(range(0, len(whole), 2), name=whole.name)
+
+
+def parts_of(experiment, folder):
+    plan = plan_run(experiment, folder, [1])
+    assert plan.seconds_with[1] == pytest.approx(
+        sum(part.units * part.seconds for part in plan.parts)
+    )
+    return {(part.row, part.kind): part for part in plan.parts}
+
+
+def test_features_take_the_time_of_the_images_of_each_target(
+    collection, tmp_path, clock, monkeypatch
+):
+    """The largest one comes first and is measured; each took the time of this one."""
+    halve(collection, "hole")
+    monkeypatch.setattr(run_plan, "seconds_of_image", lambda run, cell: 0.5)
+    monkeypatch.setattr(run_plan, "made_up_episodes", lambda run, cell, target: target)
+    monkeypatch.setattr(run_plan, "width_of", lambda target: 4)
+    parts = parts_of(toy_experiment(algorithms=["ncm"], shots=[1]), tmp_path / "run")
+    images = [len(collection.made[name]) for name in ("hole", "specks")]
+    assert images[0] != images[1]
+    assert parts["ncm", "features"].units == 2
+    assert parts["ncm", "features"].seconds == pytest.approx(0.5 * sum(images) / 2)
+
+
+def test_a_part_takes_the_time_of_its_episodes_and_joining_none(collection, tmp_path, clock):
+    settings = {"evaluation.episodes": 5, "machine.unit_episodes": 2, "data.targets": ["hole"]}
+    experiment = toy_experiment(algorithms=["scratch"], shots=[1], **settings)
+    parts = parts_of(experiment, tmp_path / "run")
+    scoring, joining = parts["scratch", "scoring"], parts["scratch", "joining"]
+    assert (scoring.units, joining.units) == (3, 1)
+    assert scoring.seconds == pytest.approx(3.0 * 5 / 3)
+    assert joining.seconds == 0.0
+
+
+def test_the_labels_of_the_sources_of_a_target_are_read_once(collection, tmp_path, monkeypatch):
+    """They were for each row and seed, and again for each target before it."""
+    read, plain = [], run_units.fingerprints_of
+
+    def fingerprints_of(sources):
+        read.append(1)
+        return plain(sources)
+
+    monkeypatch.setattr(run_units, "fingerprints_of", fingerprints_of)
+    monkeypatch.setattr(run_plan._Calibration, "seconds_of", lambda calibration, unit: 1.0)
+    monkeypatch.setattr(run_plan._Calibration, "parts", lambda calibration: ())
+    settings = {"seeds": [0, 1], "data.targets": ["hole", "specks", "shape"]}
+    experiment = toy_experiment(algorithms=["protonet", "mm-pt"], shots=[1], **settings)
+    plan = plan_run(experiment, tmp_path / "run", [1])
+    assert plan.seconds_with[1] == 2 * 2 * 3 * 2
+    assert len(read) == 3

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.experiment.conftest import toy_experiment
+from torchcross.cli import main
 from torchcross.errors import InputError
 from torchcross.experiment import experiment_from_values, run_experiment
 from torchcross.experiment.run import engine_choice, run_plan
@@ -89,3 +90,11 @@ def test_a_plan_says_what_memory_and_threads_are_good_for(collection, tmp_path, 
     # One unit alone: three cores would have nothing to do.
     assert "machine.threads=4" in said
     assert "machine.threads" not in str(plan_run(experiment, tmp_path / "run", [1]))
+
+
+@pytest.mark.parametrize("counts", ["0", "1,-1"])
+def test_no_process_is_refused_before_anything_is_measured(tmp_path, capsys, monkeypatch, counts):
+    monkeypatch.setattr(run_plan, "plan_run", None)
+    command = ["plan", "--data", "x", "--out", str(tmp_path / "run"), f"--jobs={counts}"]
+    assert main(command) == 2
+    assert f"--jobs got '{counts}'; give numbers of processes from 1" in capsys.readouterr().err

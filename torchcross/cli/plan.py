@@ -11,6 +11,7 @@ from pathlib import Path
 
 from torchcross.cli.experiment_flags import add_flags, default_folder, experiment_of, whole_number
 from torchcross.cli.group import Parser
+from torchcross.errors import InputError
 from torchcross.messages import printable
 
 EXAMPLE = """\
@@ -43,6 +44,8 @@ def run(options: argparse.Namespace) -> int:
     experiment = experiment_of(options)
     out = options.out or default_folder("runs", experiment, options.config)
     counts = [whole_number(part, "--jobs") for part in names_in(options.counts)]
+    if any(count < 1 for count in counts):
+        raise InputError(f"--jobs got {options.counts!r}; give numbers of processes from 1")
     counts = counts or sorted({1, default_jobs(experiment)})
     for line in str(plan_run(experiment, out, counts)).splitlines():
         sys.stdout.write(f"{printable(line)}\n")

@@ -166,13 +166,13 @@ def width_of(target: TargetEpisodes) -> int:
     return source.width
 
 
-def seconds_of_features(run: RunContext, cell: Cell) -> float:
-    """About how long the features of a cell's target take, at the pace of one block."""
+def seconds_of_image(run: RunContext, cell: Cell) -> float:
+    """About how long the features of one image take, at the pace of one block."""
     embedding = _embedding(run, cell)
     (_,) = embedding.blocks([0])
     begin = time.monotonic()
     (block,) = embedding.blocks([0])
-    return (time.monotonic() - begin) * len(embedding.source) / len(block.features)
+    return (time.monotonic() - begin) / len(block.features)
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time  # noqa: TID251 (durations are what is asked for)
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from torchcross._kit.counts import count_text
 from torchcross._kit.process_memory import available_bytes, most_resident_bytes
 from torchcross.evaluation.whole_source import predictions_of
-from torchcross.experiment.device import GB, machine_of, own_threads, resources_of
+from torchcross.experiment.device import machine_of, own_threads, resources_of
 from torchcross.experiment.rows.adaptation import adapter
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.starting_networks import starting_network
@@ -25,18 +24,18 @@ from torchcross.experiment.run.checks import check_experiment, check_image_sides
 from torchcross.experiment.run.earlier_presets import as_begun
 from torchcross.experiment.run.feature_units import (
     made_up_episodes,
-    seconds_of_features,
+    seconds_of_image,
     width_of,
 )
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.makespan import makespan
+from torchcross.experiment.run.plan_summary import Kind, PlannedPart, RunPlan
 from torchcross.experiment.run.protocol import Protocol
 from torchcross.experiment.run.row_texts import texts_of
 from torchcross.experiment.run.run_units import RunUnits
 from torchcross.experiment.run.scoring import score_part
 from torchcross.experiment.run.target_checks import check_targets
 from torchcross.experiment.run.targets import open_targets
-from torchcross.experiment.run.time_left import duration_text
 from torchcross.experiment.run.training import PlannedTraining
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.jobs import JobFolder, Unit
@@ -44,102 +43,16 @@ from torchcross.jobs.engines.local import usable_cores
 from torchcross.jobs.failures import reason_of
 from torchcross.training import fit
 
-Kind = Literal["training", "features", "scoring"]
-
 _STEPS: Final = 3
 """Of a calibration, after a step that is not counted, for it sets everything up."""
 _EPISODES: Final = 3
 
-_MOST_OF_ALL: Final = 0.8
-"""A chain that takes so much of the time decides how long a run takes."""
-
-
-@dataclass(frozen=True)
-class PlannedPart:
-    """The units of one kind of one row: how many, and the seconds of each, if they are known."""
-
-    row: str
-    kind: Kind
-    units: int
-    seconds: float | None
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """What is left to do.
-
-    memory   the most bytes that the calibration held
-    free     bytes that this machine has for processes
-    threads  those of one unit
-    cores    those of this machine
-    reasons  why a row could not be measured
-
-    Where the system has no word, memory and free are None.
-    """
-
-    cells: int
-    parts: tuple[PlannedPart, ...]
-    chain: float
-    seconds_with: Mapping[int, float]
-    memory: int | None
-    free: int | None
-    threads: int
-    cores: int
-    reasons: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return "\n".join(self._lines())
-
-    def _lines(self) -> Iterator[str]:
-        units = sum(part.units for part in self.parts)
-        if not units:
-            yield f"nothing is left to do: {self.cells} of {self.cells} cells have their rows"
-            return
-        verb = "is" if units == 1 else "are"
-        yield f"{count_text(units, 'units')} {verb} left, of {count_text(self.cells, 'cells')}"
-        width = max(len(part.row) for part in self.parts)
-        counts = [count_text(part.units, "units") for part in self.parts]
-        count_width = max(map(len, counts))
-        for part, count in zip(self.parts, counts, strict=True):
-            each = "unknown time" if part.seconds is None else duration_text(part.seconds)
-            yield f"  {part.row:{width}}  {part.kind:8}  {count:>{count_width}} of about {each}"
-        yield from self._memory_lines()
-        least = "at least " if self.reasons else "about "
-        for jobs, seconds in self.seconds_with.items():
-            yield f"--jobs {jobs}: {least}{duration_text(seconds)}"
-        yield f"the longest chain takes {duration_text(self.chain)}, with any number of processes"
-        yield from self._threads_lines()
-        yield from self.reasons
-
-    def _memory_lines(self) -> Iterator[str]:
-        if self.memory is None:
-            return
-        each = f"each process holds about {self.memory / GB:.1f} GB"
-        if self.free is None:
-            yield f"{each}; machine.memory={self.memory / GB:.1f} tells the engine so"
-            return
-        room = max(1, self.free // self.memory)
-        yield (
-            f"{each}, and {self.free / GB:.1f} GB are free here: enough for {room}. With"
-            f" machine.memory={self.memory / GB:.1f}, no more start than have room"
-        )
-
-    def _threads_lines(self) -> Iterator[str]:
-        """Where one chain decides how long it takes, more processes do not help."""
-        at_once = self.cores // self.threads if self.threads else 1
-        seconds = [each for jobs, each in self.seconds_with.items() if jobs >= at_once]
-        if at_once > 1 and seconds and self.chain >= _MOST_OF_ALL * min(seconds):
-            yield (
-                f"that chain decides how long the run takes: more threads for each unit, such as"
-                f" machine.threads={self.cores}, shorten it. They decide last bits of the rows, so"
-                " give them before the run begins"
-            )
-
 
 def plan_run(experiment: Experiment, out: str | Path, jobs: Sequence[int]) -> RunPlan:
-    """The units that `torchcross run` would make, each row measured on its first target.
+    """The units that `torchcross run` would make, each row measured once.
 
-    A folder of another experiment is refused.
+    A unit of another target takes as long for each of its images or episodes. A folder of another
+    experiment is refused.
     """
     experiment = as_begun(experiment, Path(out), lambda line: None)
     check_experiment(experiment)
@@ -186,20 +99,25 @@ def _without_needs(unit: Unit, done: set[str]) -> Unit:
 
 
 class _Calibration:
-    """Seconds of the units of each row, measured once for each row and kind."""
+    """Seconds of the units of each row: the pace is measured once for each row and kind."""
 
     def __init__(self, run: RunContext, protocol: Protocol, units: RunUnits) -> None:
         self._run, self._protocol, self._units = run, protocol, units
-        self._seconds: dict[tuple[str, Kind], float | None] = {}
-        self._counts: dict[tuple[str, Kind], int] = {}
+        self._episodes = protocol.known_episodes()
+        self._paces: dict[tuple[str, Kind], float | None] = {}
+        self._seconds: dict[tuple[str, Kind], list[float]] = {}
         self._reasons: dict[str, str] = {}
         self._measures: dict[Kind, Callable[[Cell], float]] = {
             "training": self._train,
-            "features": partial(seconds_of_features, run),
+            "features": partial(seconds_of_image, run),
             "scoring": self._score,
+            # What the parts of a cell hold is read and written once more.
+            "joining": lambda cell: 0.0,
         }
 
     def _kind_of(self, key: str) -> Kind:
+        if self._units.joins_parts(key):
+            return "joining"
         if self._units.is_scoring(key):
             return "scoring"
         return "features" if self._units.makes_features(key) else "training"
@@ -209,19 +127,36 @@ class _Calibration:
         cell = self._units.cell_of(unit.key)
         kind = self._kind_of(unit.key)
         key = (cell.algorithm, kind)
-        if key not in self._seconds:
+        if key not in self._paces:
             try:
-                self._seconds[key] = self._measures[kind](cell)
+                self._paces[key] = self._measures[kind](cell)
             except Exception as error:  # noqa: BLE001 - it is said, and the others are measured
                 self._reasons[f"{cell.algorithm}, {kind}"] = reason_of(error)
-                self._seconds[key] = None
-        self._counts[key] = self._counts.get(key, 0) + 1
-        return self._seconds[key]
+                self._paces[key] = None
+        pace = self._paces[key]
+        seconds = None if pace is None else pace * self._size_of(unit.key, kind, cell)
+        self._seconds.setdefault(key, []).append(seconds or 0.0)
+        return seconds
+
+    def _size_of(self, key: str, kind: Kind, cell: Cell) -> int:
+        """How many images or episodes a unit has; a training, and a whole split, count as one."""
+        if kind == "features":
+            # Protocols of earlier versions do not say how many there are.
+            return self._units.images_of(key) or len(self._run.collection.target(cell.target))
+        if kind != "scoring" or METHODS[cell.algorithm].supervised:
+            return 1
+        part, known = self._units.part_of(key), self._episodes.get(cell.target)
+        if part is not None:
+            return len(part)
+        return 0 if known is None else known.number
 
     def parts(self) -> tuple[PlannedPart, ...]:
-        return tuple(
-            PlannedPart(*key, self._counts[key], seconds) for key, seconds in self._seconds.items()
-        )
+        return tuple(self._part(*key) for key in self._seconds)
+
+    def _part(self, row: str, kind: Kind) -> PlannedPart:
+        seconds, pace = self._seconds[row, kind], self._paces[row, kind]
+        mean = None if pace is None else sum(seconds) / len(seconds)
+        return PlannedPart(row, kind, len(seconds), mean)
 
     def reasons(self) -> tuple[str, ...]:
         return tuple(f"{what} is not measured: {why}" for what, why in self._reasons.items())
@@ -242,7 +177,7 @@ class _Calibration:
         return total
 
     def _score(self, cell: Cell) -> float:
-        """All episodes of a unit at the pace of a few, with weights that have not learned."""
+        """An episode at the pace of a few, or a whole split, with weights that have not learned."""
         run, method = self._run, METHODS[cell.algorithm]
         learner = self._learner(cell)
         if method.supervised:
@@ -263,8 +198,7 @@ class _Calibration:
         count, store = min(_EPISODES, target.count), self._protocol.prediction_store()
         begin = time.monotonic()
         score_part(run, cell, algorithm, target, level, range(count), store)
-        pace = (time.monotonic() - begin) / count
-        return pace * min(target.count, run.experiment.machine.unit_episodes)
+        return (time.monotonic() - begin) / count
 
     def _learner(self, cell: Cell) -> Any:
         method = METHODS[cell.algorithm]

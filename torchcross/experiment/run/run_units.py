@@ -15,7 +15,12 @@ from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.feature_units import features_key, features_unit
 from torchcross.experiment.run.file_names import key_text
 from torchcross.experiment.run.run_files import RunFiles
-from torchcross.experiment.run.training import PlannedTraining
+from torchcross.experiment.run.training import (
+    Fingerprints,
+    fingerprints_of,
+    sources_of,
+    training_folder,
+)
 from torchcross.jobs import Resources, Unit
 from torchcross.records.shots import shots_prefix
 
@@ -62,6 +67,14 @@ class RunUnits:
         """The key of a unit that scores -> its cell."""
         self._names: dict[str, str] = {}
         """The same -> the name of the cell's files."""
+        self._parts: dict[str, range] = {}
+        """The key of a unit that scores some episodes of a cell -> these episodes."""
+        self._joining: set[str] = set()
+        """The keys of units that put the parts of a cell together."""
+        self._folders: dict[Cell, str | None] = {}
+        """A cell -> the folder of its training."""
+        self._fingerprints: dict[tuple[str, bool], Fingerprints] = {}
+        """A target, and whether the row learns from it -> what is learned from."""
         units = list(self._units())
         # They take longest, and cells wait for them. The largest begin first, so that at the end no
         # process is alone with one while the others have nothing to do.
@@ -103,11 +116,13 @@ class RunUnits:
         for part in cell_parts(self._run, cell, self._episodes):
             key = part_key(name, part)
             rows, *others = part_files(name, part, self._episodes[cell.target].kind)
-            self._cells[key], self._names[key] = cell, name
+            self._cells[key], self._names[key], self._parts[key] = cell, name, part
             parts.append(key)
             yield Unit(key, (rows,), needs=needs, resources=resources, shared=tuple(others))
         key = score_key(name)
         self._cells[key], self._names[key] = cell, name
+        if parts:
+            self._joining.add(key)
         yield Unit(
             key,
             (str(_RELATIVE.episodes(name)), str(_RELATIVE.rows(name))),
@@ -125,11 +140,21 @@ class RunUnits:
 
         Where its sources cannot be read, scoring the cell fails, and says why.
         """
+        if cell not in self._folders:
+            self._folders[cell] = self._planned_folder(cell)
+        return self._folders[cell]
+
+    def _planned_folder(self, cell: Cell) -> str | None:
         method = METHODS[cell.algorithm]
         if not method.trains or not (method.supervised or cell.target in self._episodes):
             return None
         try:
-            return PlannedTraining.of(self._run, cell, self._run.own_values(cell)).folder.name
+            key = (cell.target, method.supervised)
+            if key not in self._fingerprints:
+                train, _ = sources_of(self._run.collection, self._run.experiment, cell)
+                self._fingerprints[key] = fingerprints_of(train)
+            own = self._run.own_values(cell)
+            return training_folder(self._run, cell, self._fingerprints[key], own).name
         except Exception:  # noqa: BLE001 - scoring the cell meets it again, and reports it
             return None
 
@@ -156,6 +181,18 @@ class RunUnits:
 
     def makes_features(self, key: str) -> bool:
         return key in self._features
+
+    def images_of(self, key: str) -> int:
+        """How many images a unit that makes features embeds."""
+        return self._features[key]
+
+    def part_of(self, key: str) -> range | None:
+        """The episodes that a unit scores, where these are a part of its cell's."""
+        return self._parts.get(key)
+
+    def joins_parts(self, key: str) -> bool:
+        """Whether a unit puts the parts of a cell together, which others score."""
+        return key in self._joining
 
     def name_of(self, key: str) -> str:
         """The name of the cell that a unit scores, or of the folder of its training."""

@@ -26,6 +26,8 @@ from torchcross.training import FitResult, TorchMachine, Tracker, fit
 from torchcross.training.trained_weights import load_trained
 
 Sources = Sequence[TaskSource]
+Fingerprints = list[list[str]]
+"""The name of each source, and the fingerprint of its labels."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,7 @@ class PlannedTraining:
     def of(cls, run: WorkContext, cell: Cell, own: Mapping[str, Any]) -> PlannedTraining:
         """`own` are the settings that the row has of its own."""
         train, val = sources_of(run.collection, run.experiment, cell)
-        key = _training_key(cell, train, own)
-        folder = run.folder.training(cell.algorithm, f"seed {cell.seed}", key)
+        folder = training_folder(run, cell, fingerprints_of(train), own)
         return cls(cell, experiment_with(run.experiment, own, cell.algorithm), train, val, folder)
 
     @classmethod
@@ -193,17 +194,22 @@ def search_key(run: WorkContext, target: str, score: str) -> str:
     """
     cell = Cell(target, run.experiment.algorithms[0], seed=0)
     train, val = sources_of(run.collection, run.experiment, cell)
-    parts = [[[source.name, source.fingerprint()] for source in part] for part in (train, val)]
+    parts = [fingerprints_of(train), fingerprints_of(val)]
     return digest([parts, target] if score == "target-queries" else parts)
 
 
-def _training_key(cell: Cell, train: Sources, own: Mapping[str, Any]) -> str:
-    """The same for cells that share a training."""
-    fingerprints = [[source.name, source.fingerprint()] for source in train]
-    parts: list[Any] = [cell.algorithm, cell.seed, fingerprints]
+def fingerprints_of(sources: Sources) -> Fingerprints:
+    return [[source.name, source.fingerprint()] for source in sources]
+
+
+def training_folder(
+    run: WorkContext, cell: Cell, train: Fingerprints, own: Mapping[str, Any]
+) -> Path:
+    """The folder of a cell's training: the same for cells that share one."""
+    parts: list[Any] = [cell.algorithm, cell.seed, train]
     if of_training := settings_of_training(own):
         parts.append(of_training)
-    return digest(parts)
+    return run.folder.training(cell.algorithm, f"seed {cell.seed}", digest(parts))
 
 
 _OF_ADAPTATION = ("evaluation.", "fine_tuning.")
