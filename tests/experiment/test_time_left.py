@@ -33,3 +33,19 @@ def test_what_runs_is_said_in_words():
     assert text == "training mm-pt for oct/disease class, seed 2, and 1 more target"
     assert unit_text("train-mm_pt-seed_2-ab12", []) == ""
     assert unit_text("trials-mm_pt", [oct_]) == ""
+
+
+def test_all_labels_are_said_in_words():
+    (cell,) = (Cell("oct/disease class", "supervised", 0),)
+    text = unit_text("score-supervised-seed_0-0_shots-ab12", [cell])
+    assert text == "scoring supervised for oct/disease class, all labels, seed 0"
+    text = unit_text("score-scratch-seed_0-0_shots-ab12", [Cell("oct/a", "clip", 0)])
+    assert text == "scoring clip for oct/a, 0 shots, seed 0"
+
+
+def test_units_may_be_counted_by_their_groups():
+    times = UnitTimes({"train-a-1": 30.0, "score-a-1": 2.0})
+    assert times.seconds_of_groups({"train-a": 2, "score-a": 3, "score-b": 1, "other-c": 0}, 2) == (
+        2 * 30.0 + 4 * 2.0
+    ) / 2
+    assert times.seconds_of_groups({"train-a": 2, "other-c": 1}, 1) is None

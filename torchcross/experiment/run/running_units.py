@@ -8,6 +8,7 @@ from typing import Final
 
 from torchcross._kit.counts import count_text
 from torchcross.experiment.run.cells import Cell
+from torchcross.experiment.run.stored_shots import shots_of_stored
 from torchcross.experiment.run.time_left import kind_of_unit
 from torchcross.jobs.claim_files import ClaimRecord
 from torchcross.records.shots import shots_text
@@ -39,7 +40,7 @@ def unit_text(key: str, cells: Sequence[Cell]) -> str:
     shots = re.search(r"-(\d+)_shots", key)
     parts = [
         f"{verb} {first.algorithm} for {first.target}",
-        *([shots_text(int(shots[1]))] if shots else []),
+        *([shots_text(shots_of_stored(first.algorithm, int(shots[1])))] if shots else []),
         f"seed {first.seed}",
     ]
     others = len({cell.target for cell in cells}) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, final
 
@@ -30,26 +31,39 @@ class UnitTimes:
     """
 
     def __init__(self, seconds: Mapping[str, float]) -> None:
-        self._seconds: dict[str, list[float]] = {}
+        self._sums: dict[str, tuple[int, float]] = {}
+        """The units of a group, and the sum of their seconds."""
         for key, count in seconds.items():
             self.add(key, count)
 
     def add(self, key: str, seconds: float) -> None:
-        for group in {kind_of_unit(key), _kind_and_row(key)}:
-            self._seconds.setdefault(group, []).append(seconds)
+        for group in {kind_of_unit(key), group_of_unit(key)}:
+            count, total = self._sums.get(group, (0, 0.0))
+            self._sums[group] = count + 1, total + seconds
 
     def seconds_left(self, keys: Iterable[str], at_work: int) -> float | None:
         """The seconds until `at_work` processes have made the units; None while nobody knows."""
-        groups = [self._of(key) for key in keys]
-        means = [sum(each) / len(each) for each in groups if each]
-        return sum(means) / max(at_work, 1) if len(means) == len(groups) else None
+        return self.seconds_of_groups(Counter(map(group_of_unit, keys)), at_work)
 
-    def _of(self, key: str) -> list[float]:
-        return self._seconds.get(_kind_and_row(key)) or self._seconds.get(kind_of_unit(key), [])
+    def seconds_of_groups(self, units: Mapping[str, int], at_work: int) -> float | None:
+        """The same for so many units of each group, as `group_of_unit` names them."""
+        total = 0.0
+        for group, count in units.items():
+            if not count:
+                continue
+            mean = self._mean_of(group)
+            if mean is None:
+                return None
+            total += count * mean
+        return total / max(at_work, 1)
+
+    def _mean_of(self, group: str) -> float | None:
+        count, total = self._sums.get(group) or self._sums.get(kind_of_unit(group), (0, 0.0))
+        return total / count if count else None
 
 
-def _kind_and_row(key: str) -> str:
-    """The first two words of a key: `train-protonet`, `score-mm_pt`."""
+def group_of_unit(key: str) -> str:
+    """What a unit does and its row: the first two words of its key, as in `train-protonet`."""
     return "-".join(key.split("-")[:2])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import time  # noqa: TID251 (how long something takes is said, and decides nothing)
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from typing import Final, Self, final
@@ -21,7 +22,7 @@ from torchcross.experiment.run.running_units import (
     running_text,
     unit_text,
 )
-from torchcross.experiment.run.time_left import UnitTime, UnitTimes, duration_text
+from torchcross.experiment.run.time_left import UnitTime, UnitTimes, duration_text, group_of_unit
 from torchcross.experiment.settings.row_names import algorithm_of
 from torchcross.jobs import JobFolder, Outcome, UnitFailure, UnitReport
 from torchcross.jobs.claim_files import ClaimRecord
@@ -40,7 +41,7 @@ KeepTimes = Callable[[Mapping[str, UnitTime]], object]
 
 @final
 class UnitMessages:
-    """Hears of each unit that ends; failures are kept as soon as they are known.
+    """Hears of each unit that ends, and keeps now and then what is known.
 
     A context: a bar of all units is on the screen in it, if that is a terminal. `has_bars`: units
     have bars of their own there. `keep_times`: where it is written how long units took.
@@ -65,6 +66,10 @@ class UnitMessages:
         name = name_as_text(work.folder.path.resolve())
         units = bench.plan.units
         self._ended = jobs.done_keys(units)
+        # Of each group: there may be thousands of units, and one ends every moment.
+        self._left = Counter(
+            group_of_unit(unit.key) for unit in units if unit.key not in self._ended
+        )
         self._bar = ProgressBar(
             len(units), name, start=len(self._ended), wanted=wanted, shows_pace=False
         )
@@ -105,7 +110,9 @@ class UnitMessages:
             if report.seconds is not None:
                 self._seconds[key] = UnitTime(report.seconds, time.time())
                 self._times.add(key, report.seconds)
-        self._ended.add(key)
+        if key not in self._ended:
+            self._ended.add(key)
+            self._left[group_of_unit(key)] -= 1
         self._show_ended()
         if time.monotonic() - self._written >= _EVERY:
             self.keep()
@@ -149,13 +156,15 @@ class UnitMessages:
 
     def _show_ended(self) -> None:
         """Move the bar, and say how long the rest takes."""
+        if not self._bar.is_visible:
+            return
         failed = [f"{len(self._failures)} failed"] if self._failures else []
         self._bar(len(self._ended), note=", ".join([*failed, *self._time_left()]))
 
     def _time_left(self) -> Iterator[str]:
         """Nothing before a unit of each kind has ended, in this call or an earlier one."""
-        left = [unit.key for unit in self._bench.plan.units if unit.key not in self._ended]
-        seconds = self._times.seconds_left(left, min(self._at_work, len(left)))
+        left = self._left.total()
+        seconds = self._times.seconds_of_groups(self._left, min(self._at_work, left))
         if left and seconds is not None:
             yield f"about {duration_text(seconds)} left"
 
@@ -193,7 +202,6 @@ class UnitMessages:
         for cell in self._bench.plan.cells_that_need(key):
             # Units of one cell often fail for one reason.
             self._say_once(f"failed: {cell}: {failure.reason}{_advice(cell, failure)}")
-        self.keep()
 
     def _say_once(self, line: str) -> None:
         if line not in self._said:
