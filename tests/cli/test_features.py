@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 
 from medimeta_adapter.synthetic import generate
 from torchcross import backbones
+from torchcross._kit import progress
 from torchcross.cli import main
 from torchcross.data import FeatureFile
 
@@ -29,7 +30,19 @@ def command(place, out, *more, weights=(1,)):
     return ["features", "--data", str(place / "data"), "--backbones", names, *common, *more]
 
 
-def test_a_file_for_each_dataset_and_backbone(place, tmp_path, capsys):
+def noted_starts(monkeypatch):
+    """Of each bar, how many there are of how many when it begins."""
+    starts, plain = [], progress.ProgressBar
+
+    def bar(total, *names, start=0, **how):
+        starts.append((start, total))
+        return plain(total, *names, start=start, **how)
+
+    monkeypatch.setattr(progress, "ProgressBar", bar)
+    return starts
+
+
+def test_a_file_for_each_dataset_and_backbone(place, tmp_path, capsys, monkeypatch):
     assert main(command(place, tmp_path, "--jobs", "1", weights=(1, 2))) == 0
     written, said = capsys.readouterr()
     assert written == f"{tmp_path}: 4 of 4 files of features\n"
@@ -38,8 +51,10 @@ def test_a_file_for_each_dataset_and_backbone(place, tmp_path, capsys):
     assert len(files) == 4
     for path in files:
         FeatureFile(path).check()
+    starts = noted_starts(monkeypatch)
     assert main(command(place, tmp_path, "--jobs", "1", weights=(1, 2))) == 0
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
+    assert starts == [(4, 4)], "the bar begins with what is there"
 
 
 def test_random_weights_are_warned_of(place, tmp_path, capsys):
@@ -116,5 +131,6 @@ def test_wrong_arguments_are_refused(place, tmp_path, capsys, more, message):
 
 
 def test_no_backbone_is_refused(capsys):
-    assert main(["features", "--data", "x", "--backbones", ","]) == 2
-    assert "--backbones names none" in capsys.readouterr().err
+    for named in ([], ["--backbones", ","]):
+        assert main(["features", "--data", "x", *named]) == 2
+        assert "no backbone is named" in capsys.readouterr().err

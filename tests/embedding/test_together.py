@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,3 +39,29 @@ def test_threads_of_one_process_make_one_unit_at_a_time(
         tmp_path,
         lambda wait: monkeypatch.setattr(Embedding, "write", wait),
     )
+
+
+OPENED: list[str] = []
+
+
+class Watched(TwoNetworks):
+    """Says which embeddings are opened."""
+
+    def open(self, name: str) -> Embedding:
+        OPENED.append(name)
+        return super().open(name)
+
+    def elsewhere(self) -> Watched:
+        return self
+
+
+def test_a_worker_opens_what_it_makes_and_nothing_else(tmp_path: Path) -> None:
+    job = EmbeddingJob(Watched(), str(tmp_path))
+    keys = [unit.key for unit in job.units()]
+    received = pickle.loads(pickle.dumps(job))
+    OPENED.clear()
+    assert [unit.key for unit in received.units()] == keys
+    assert received.file_of(keys[1]) == job.file_of(keys[1])
+    received.run(keys[1], tmp_path)
+    assert OPENED == ["1"]
+    assert (tmp_path / job.file_of(keys[1])).is_file()

@@ -194,9 +194,14 @@ def override_of(pair: str) -> tuple[str, Any]:
     return name.strip(), value_of_text(text)
 
 
+def backbone_names(options: argparse.Namespace) -> list[str]:
+    """What the flags --backbone and --backbones name."""
+    return [*(options.backbone or ()), *names_in(options.backbones or "")]
+
+
 def _backbones_of(options: argparse.Namespace) -> dict[str, Any]:
     """One backbone, or several, from the flags that name any."""
-    names = [*(options.backbone or ()), *names_in(options.backbones or "")]
+    names = backbone_names(options)
     if not names:
         return {}
     return {"model.backbone": names[0]} if len(names) == 1 else {"model.backbones": names}

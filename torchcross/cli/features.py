@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,17 @@ _COMPLETE, _FAILURES = 0, 1
 def arguments(parser: Parser) -> None:
     parser.add_argument("--data", metavar="FOLDER", required=True, help="folder of the datasets")
     parser.add_argument(
+        "--backbone",
+        action="append",
+        metavar="NAME",
+        help=(
+            "an address such as timm:NAME, hf:NAME, open_clip:NAME, or NAME=FILE; may be repeated"
+        ),
+    )
+    parser.add_argument(
         "--backbones",
         metavar="A,B",
-        required=True,
-        help="addresses such as timm:NAME, hf:NAME, open_clip:NAME, or NAME=FILE",
+        help="several of them in one argument; --backbone takes names with commas in them",
     )
     parser.add_argument(
         "--out",
@@ -82,35 +90,47 @@ def arguments(parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from torchcross.cli.experiment_flags import say
     from torchcross.embedding import EmbeddingJob
-    from torchcross.experiment.device import device_type, own_threads, resources_of
+    from torchcross.experiment.device import machine_of, own_threads, resources_of
     from torchcross.experiment.run.engine_choice import engine_of
     from torchcross.experiment.run.feature_job import TargetEmbeddings
 
     experiments = _experiments(options)
     machine = experiments[0].machine
     embeddings = TargetEmbeddings(experiments, options.views)
-    job = EmbeddingJob(embeddings, str(options.out), device_type(machine), resources_of(machine))
+    device = str(machine_of(machine).device)
+    job = EmbeddingJob(embeddings, str(options.out), device, resources_of(machine))
     engine = engine_of(experiments[0], options.out, options.jobs)
+    if not options.quiet:
+        _warn_of_random_weights(experiments)
+    with own_threads(machine):
+        status = _make(job, embeddings, engine, quiet=options.quiet)
+    if options.quiet:
+        _warn_of_random_weights(experiments)
+    return status
+
+
+def _warn_of_random_weights(experiments: Sequence[Experiment]) -> None:
+    from torchcross.cli.experiment_flags import say
+
     for experiment in experiments:
         if not experiment.model.has_weights:
             say(
                 f"warning: {experiment.model.backbone.name} has random weights; give NAME=FILE, or"
                 " an address with weights such as timm:NAME"
             )
-    with own_threads(machine):
-        return _make(job, embeddings, engine, quiet=options.quiet)
 
 
 def _make(job: EmbeddingJob, embeddings: Any, engine: Any, *, quiet: bool) -> int:
     from torchcross._kit.progress import ProgressBar
     from torchcross.cli.experiment_flags import say
     from torchcross.embedding import make_features
+    from torchcross.jobs import JobFolder
 
     units = job.units()
-    with ProgressBar(len(units), "features", unit="files", wanted=False if quiet else None) as bar:
-        done = 0
+    done = len(JobFolder(job.out).done_keys(units))
+    wanted = False if quiet else None
+    with ProgressBar(len(units), "features", unit="files", start=done, wanted=wanted) as bar:
 
         def notice(key: str, report: Any) -> None:
             nonlocal done
@@ -129,12 +149,16 @@ def _make(job: EmbeddingJob, embeddings: Any, engine: Any, *, quiet: bool) -> in
 
 def _experiments(options: argparse.Namespace) -> tuple[Experiment, ...]:
     """One for each backbone: its settings say how runs open data and backbone."""
+    from torchcross.cli.experiment_flags import backbone_names
     from torchcross.cli.options import names_in
     from torchcross.experiment import experiment_from_values
 
-    backbones = names_in(options.backbones)
+    backbones = backbone_names(options)
     if not backbones:
-        raise InputError("--backbones names none; give one or more, such as timm:resnet18.a1_in1k")
+        raise InputError(
+            "no backbone is named; give --backbone for each, such as timm:resnet18.a1_in1k, or"
+            " --backbones"
+        )
     settings = {
         "algorithms": ["logistic"],
         "data.folder": options.data,

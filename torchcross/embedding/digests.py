@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from itertools import chain
 
 from torch import nn
@@ -10,6 +11,18 @@ from torch import nn
 from torchcross._kit.content_hash import json_digest
 from torchcross._kit.tensor_bytes import tensor_bytes
 from torchcross.backbones.layers import described_layers
+
+
+@dataclass(frozen=True)
+class NetworkDigests:
+    """Of a backbone's values and of its layers."""
+
+    weights: str
+    network: str
+
+    @classmethod
+    def of(cls, backbone: nn.Module) -> NetworkDigests:
+        return cls(weights_digest(backbone), network_digest(backbone))
 
 
 def weights_digest(backbone: nn.Module) -> str:

@@ -33,7 +33,7 @@ from torchcross.data.sources.feature_source import (
     image_fingerprint,
 )
 from torchcross.data.sources.feature_writing import open_unfinished, publish
-from torchcross.embedding.digests import network_digest, weights_digest
+from torchcross.embedding.digests import NetworkDigests
 from torchcross.embedding.forward import BLOCK, BlockForward
 from torchcross.embedding.record_differences import differences_in_words
 from torchcross.errors import InputError, SourceError
@@ -91,10 +91,17 @@ class EmbeddedBlock:
 
 @final
 class Embedding:
-    """The images of a source, to be embedded by a backbone as it is now."""
+    """The images of a source, to be embedded by a backbone as it is now.
+
+    digests  those of this backbone, where they are known: they take long
+    """
 
     def __init__(
-        self, source: TaskSource, backbone: nn.Module, options: EmbeddingOptions | None = None
+        self,
+        source: TaskSource,
+        backbone: nn.Module,
+        options: EmbeddingOptions | None = None,
+        digests: NetworkDigests | None = None,
     ) -> None:
         if isinstance(source, FeatureSource):
             raise InputError(
@@ -104,7 +111,7 @@ class Embedding:
         self.source, self.options = source, options or EmbeddingOptions()
         self._forward = BlockForward(backbone, self.options.normalise)
         # Now, as the copy that computes: later changes of the backbone change neither.
-        self._weights, self._network = weights_digest(backbone), network_digest(backbone)
+        self._digests = digests or NetworkDigests.of(backbone)
         self._about = self._description(backbone)
 
     @cached_property
@@ -118,8 +125,8 @@ class Embedding:
             dtype=options.dtype,
             block=BLOCK,
             data=image_fingerprint(self.source),
-            weights=self._weights,
-            network=self._network,
+            weights=self._digests.weights,
+            network=self._digests.network,
             preprocessing=self._forward.preprocessing.describe(),
             augmentation=None if augmentation is None else _plain(asdict(augmentation)),
             about=self._about,

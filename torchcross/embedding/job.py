@@ -27,6 +27,8 @@ from torchcross.jobs.coordinator import Notice
 
 UNFINISHED = ".unfinished"
 """The end of the name of a file of which blocks are missing."""
+Plan = tuple[tuple[str, str, str], ...]
+"""(key of the unit, name, file) of each file that is to be there."""
 _FOREIGN = re.compile(r"[^A-Za-z0-9_=+-]")
 
 
@@ -52,6 +54,8 @@ class EmbeddingJob:
     call       identifies the call of `make_features`, so that no process takes what it has read in
                an earlier call for the present state
     progress   gets the images that are done, where the job runs in this process
+    plan       (key of the unit, name, file) of each file; a worker gets it with the job, and builds
+               no backbone but those of its own units
     """
 
     embeddings: Embeddings = field(compare=False)
@@ -60,15 +64,17 @@ class EmbeddingJob:
     resources: Resources = field(default=Resources(), compare=False)
     call: str = field(default_factory=lambda: uuid.uuid4().hex)
     progress: Progress | None = field(default=None, compare=False, repr=False)
+    plan: Plan | None = field(default=None, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[object, ...]:
         parts = (
             self.embeddings.elsewhere(),
             str(Path(self.out).absolute()),
-            self.device,
+            # It sees the GPU that it is to use alone.
+            self.device.partition(":")[0],
             self.resources,
         )
-        return EmbeddingJob, (*parts, self.call)
+        return EmbeddingJob, (*parts, self.call, None, _plan(self))
 
     def units(self) -> Sequence[Unit]:
         """One for each file; two tasks over the same images have one file."""
@@ -123,8 +129,10 @@ def make_features(job: EmbeddingJob, engine: JobEngine, notice: Notice | None = 
 
 
 @lru_cache(maxsize=2)
-def _plan(job: EmbeddingJob) -> tuple[tuple[str, str, str], ...]:
+def _plan(job: EmbeddingJob) -> Plan:
     """(key of the unit, name, file) of each file that is to be there."""
+    if job.plan is not None:
+        return job.plan
     plan: dict[str, tuple[str, str, str]] = {}
     for name in job.embeddings.names():
         embedding = _open(job, name)

@@ -12,6 +12,7 @@ from torchcross.algorithms import Algorithm
 from torchcross.data import TaskSource
 from torchcross.data.sources.feature_source import FINGERPRINT_IMAGES
 from torchcross.embedding import Embedding, EmbeddingOptions
+from torchcross.embedding.digests import NetworkDigests
 from torchcross.errors import InputError
 from torchcross.experiment.rows.method import Method
 from torchcross.experiment.rows.methods import METHODS
@@ -55,8 +56,14 @@ def feature_options(net: Any, experiment: Experiment, views: int = 1) -> Embeddi
     )
 
 
-def embedding_of(source: TaskSource, net: Any, experiment: Experiment, views: int = 1) -> Embedding:
-    return Embedding(source, net, feature_options(net, experiment, views))
+def embedding_of(
+    source: TaskSource,
+    net: Any,
+    experiment: Experiment,
+    views: int = 1,
+    digests: NetworkDigests | None = None,
+) -> Embedding:
+    return Embedding(source, net, feature_options(net, experiment, views), digests)
 
 
 def adapter_of_features(

@@ -10,6 +10,7 @@ from typing import Final, final
 from torchcross.backbones import Backbone
 from torchcross.data import TaskSource
 from torchcross.embedding import Embedding
+from torchcross.embedding.digests import NetworkDigests
 from torchcross.experiment.device import machine_of, own_threads
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.starting_networks import starting_network
@@ -42,9 +43,8 @@ class TargetEmbeddings:
         place, _, target = name.partition(":")
         experiment = self.experiments[int(place)]
         with own_threads(experiment.machine):
-            return embedding_of(
-                _source(self, target), _network(self, int(place)), experiment, self.views
-            )
+            network, digests = _network(self, int(place)), _digests(self, int(place))
+            return embedding_of(_source(self, target), network, experiment, self.views, digests)
 
     def words_of(self, name: str) -> str:
         """For people: the target and the backbone."""
@@ -61,6 +61,12 @@ def _network(embeddings: TargetEmbeddings, place: int) -> Backbone:
     experiment = embeddings.experiments[place]
     net: Backbone = starting_network(METHODS[_ROW], experiment, experiment.seeds[0])
     return net.to(machine_of(experiment.machine).device)
+
+
+@lru_cache(maxsize=1)
+def _digests(embeddings: TargetEmbeddings, place: int) -> NetworkDigests:
+    """Once for all targets: there may be gigabytes of weights."""
+    return NetworkDigests.of(_network(embeddings, place))
 
 
 @lru_cache(maxsize=1)
