@@ -8,17 +8,24 @@ from typing import Any, Final
 
 from torchcross.errors import InputError
 from torchcross.jobs import InlineEngine, JobEngine, JobFolder, LocalEngine, job_engine_named
+from torchcross.jobs.engines.devices import gpu_of_device
 from torchcross.jobs.engines.engine import engine_parameters
 
 LOCAL: Final = "local"
 
 
 def engine_of_settings(
-    engine: Mapping[str, Any], out: str | Path, jobs: int | None, default: Callable[[], int]
+    engine: Mapping[str, Any],
+    out: str | Path,
+    jobs: int | None,
+    default: Callable[[], int],
+    device: str,
 ) -> JobEngine:
     """The engine that the section names, or else `jobs` processes of this machine.
 
     One process is this one. `jobs` None: as many as `default` says. `engine.jobs` wins over `jobs`.
+    Where units compute on one GPU of this machine by `device`, such as "cuda:1", processes get
+    this GPU alone.
     """
     settings = dict(engine)
     name = settings.pop("name", LOCAL)
@@ -34,7 +41,9 @@ def engine_of_settings(
         raise InputError(f"engine.jobs is {count!r}; give a number of processes from 1")
     if count == 1 and not settings:
         return InlineEngine()
-    local = job_engine_named(LOCAL, {"jobs": count, **settings})
+    gpu = gpu_of_device(device)
+    gpus = {} if gpu is None else {"gpus": [gpu]}
+    local = job_engine_named(LOCAL, {"jobs": count, **gpus, **settings})
     assert isinstance(local, LocalEngine), "the entry point of this distribution"
     return local
 

@@ -236,8 +236,9 @@ def engine_of_study(study: Study, out: str | Path) -> JobEngine:
 
     A device that is not where units are made is refused.
     """
-    engine = engine_of_settings(study.engine, out, None, usable_cores)
-    settings = MachineSettings(device=study.machine.device)
+    device = study.machine.device
+    engine = engine_of_settings(study.engine, out, None, usable_cores, device)
+    settings = MachineSettings(device=device)
     if engine.is_here:
         machine_of(settings)
     else:

@@ -49,7 +49,9 @@ def engine_of(experiment: Experiment, out: str | Path, jobs: int | None) -> JobE
 
     One process is this one. `jobs` None: as many as the cores allow.
     """
-    return engine_of_settings(experiment.engine, out, jobs, lambda: default_jobs(experiment))
+    return engine_of_settings(
+        experiment.engine, out, jobs, lambda: default_jobs(experiment), experiment.machine.device
+    )
 
 
 def default_jobs(experiment: Experiment) -> int:

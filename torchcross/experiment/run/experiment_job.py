@@ -92,7 +92,7 @@ class ExperimentJob:
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker may have another working folder.
         out = str(Path(self.out).absolute())
-        parts = (with_absolute_paths(self.experiment), out, self.make_bench, self.call)
+        parts = (as_sent(self.experiment), out, self.make_bench, self.call)
         return ExperimentJob, parts
 
     def units(self) -> Sequence[Unit]:
@@ -165,6 +165,16 @@ def _is_unreadable(part: Any) -> bool:
     return isinstance(part, dict) and (
         UNREADABLE in part or any(map(_is_unreadable, part.values()))
     )
+
+
+def as_sent(experiment: Experiment) -> Experiment:
+    """The experiment as a worker needs it.
+
+    It may have another working folder, and sees the GPUs that it is to compute on alone: there the
+    number in "cuda:1" names another one, or none.
+    """
+    machine = replace(experiment.machine, device=experiment.machine.device.partition(":")[0])
+    return replace(with_absolute_paths(experiment), machine=machine)
 
 
 def with_absolute_paths(experiment: Experiment) -> Experiment:

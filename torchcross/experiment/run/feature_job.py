@@ -15,7 +15,7 @@ from torchcross.experiment.device import machine_of, own_threads
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.starting_networks import starting_network
 from torchcross.experiment.rows.stored_features import embedding_of
-from torchcross.experiment.run.experiment_job import with_absolute_paths
+from torchcross.experiment.run.experiment_job import as_sent
 from torchcross.experiment.run.targets import open_targets
 from torchcross.experiment.settings.schema import Experiment
 
@@ -53,7 +53,7 @@ class TargetEmbeddings:
 
     def elsewhere(self) -> TargetEmbeddings:
         """The same for a process with another working folder."""
-        return replace(self, experiments=tuple(map(with_absolute_paths, self.experiments)))
+        return replace(self, experiments=tuple(map(as_sent, self.experiments)))
 
 
 @lru_cache(maxsize=1)

@@ -23,6 +23,18 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(numbers[:count])
 
 
+def gpu_of_device(device: str) -> str | None:
+    """The GPU that a device such as "cuda:1" means, by the name that CUDA_VISIBLE_DEVICES has.
+
+    None where it means no certain one, or one that is not there.
+    """
+    kind, _, number = device.partition(":")
+    if kind != "cuda" or not number.isdecimal():
+        return None
+    gpus = visible_gpus()
+    return gpus[int(number)] if int(number) < len(gpus) else None
+
+
 def gpus_for(
     wanted: float, gpus: Sequence[str], used: Mapping[str, float]
 ) -> tuple[str, ...] | None:

@@ -83,7 +83,8 @@ class StudyJob:
         # A worker may have another working folder.
         settings, out = with_absolute_paths(self.settings), str(Path(self.out).absolute())
         plugins = tuple(str(Path(file).absolute()) for file in self.plugins)
-        return _received_job, (settings, self.data, out, self.call, self.machine, plugins)
+        machine = self.machine.as_sent()
+        return _received_job, (settings, self.data, out, self.call, machine, plugins)
 
     @cached_property
     def _shared_images(self) -> SharedImages:

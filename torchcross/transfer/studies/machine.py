@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -51,6 +51,10 @@ class StudyMachine:
     def check_here(self) -> None:
         """Refuse a device that this process does not have."""
         refuse_absent_device("device", self.device, self.torch_device)
+
+    def as_sent(self) -> StudyMachine:
+        """As a worker needs it, which sees the GPUs that it is to compute on alone."""
+        return replace(self, device=self.device.partition(":")[0])
 
     @property
     def resources(self) -> Resources:
