@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from torchcross.experiment.settings.listing import settings
 from torchcross.experiment.settings.reading import read_toml
 from torchcross.experiment.studies import StudyFile, engine_of_study, read_study, study_sections
 from torchcross.jobs import ExecutorEngine, InlineEngine, LocalEngine
+from torchcross.transfer import studies
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
@@ -178,3 +180,23 @@ def test_folders_without_a_page(
     assert "is no folder of a study: it has no study.json" in message
     (tmp_path / "study.json").write_text("{}", encoding="utf-8")
     assert "study.json" in refused(capsys, "transfer", "report", tmp_path)
+
+
+def test_ctrl_c_says_how_to_go_on_after_the_report(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = tmp_path / "report.md"
+    report.write_text("# So far\n", encoding="utf-8")
+    stopped = SimpleNamespace(folder=None, failures=(), stopped=True)
+    monkeypatch.setattr(studies, "run_study", lambda *given, **more: stopped)
+    monkeypatch.setattr(studies, "write_study_report", lambda folder: report)
+    status, out, err = run(capsys, "transfer", "run", folder / "study.toml", "--jobs", "1")
+    assert (status, out.splitlines()[0]) == (130, "# So far")
+    assert err == "torchcross: interrupted; run the same command again to go on\n"
+
+    def stop(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("torchcross.experiment.studies.read_study", stop)
+    status, _, err = run(capsys, "transfer", "run", folder / "study.toml")
+    assert (status, err) == (130, "torchcross: interrupted; run the same command again to go on\n")

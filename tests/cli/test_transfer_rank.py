@@ -164,3 +164,12 @@ def test_a_source_with_images_of_the_target_that_are_not_scored_is_refused(
     shown = refused(capsys, *command(folder, "--networks", never, *GOOD))
     assert "of its images are images of the target too" in shown
     assert not never.exists()
+
+
+@pytest.mark.parametrize("option", [("--jobs", "4"), ("--networks", "here")])
+def test_what_is_for_trainings_is_refused_beside_a_study(
+    capsys: pytest.CaptureFixture[str], option: tuple[str, str]
+) -> None:
+    ranking = ("transfer", "rank", "--data", "none", "--target", "derm", "--study", "study")
+    said = refused(capsys, *ranking, *option)
+    assert f"{option[0]} is for networks that are trained here" in said

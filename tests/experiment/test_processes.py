@@ -74,6 +74,7 @@ def test_a_run_can_be_stopped_and_go_on(root, tmp_path):
         last = said.splitlines()[-1]
         assert word in last
         assert b"run the same" in last
+        assert said.count(word) == 1, said.decode()
         assert not list(out.rglob("*.part"))
 
 

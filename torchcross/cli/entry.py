@@ -50,6 +50,9 @@ _COMMANDS = {
     "export": Command("torchcross.cli.export", "write a predictor as ONNX or torch.export"),
 }
 
+_GO_ON = (("run",), ("tune",), ("features",), ("transfer", "run"), ("transfer", "rank"))
+"""Commands that go on where they stopped; others have options for that, or start again."""
+
 # As a shell reports signals: 128 and the signal's number. 130 is SIGINT, 141 is SIGPIPE.
 _INTERRUPTED, _BROKEN_PIPE = 130, 141
 _TERMINATED = {
@@ -94,8 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_command(arguments: list[str]) -> int:
-    # Runs and searches go on where they stopped; others have options for that, or start again.
-    goes_on = arguments[:1] in (["run"], ["tune"], ["features"])
+    goes_on = any(arguments[: len(words)] == [*words] for words in _GO_ON)
     advice = "; run the same command again to go on" if goes_on else ""
     try:
         return _dispatch(arguments)

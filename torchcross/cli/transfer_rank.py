@@ -96,7 +96,9 @@ def arguments(parser: Parser) -> None:
         "--device", metavar="NAME", help="cpu, cuda or cuda:1 (default: a GPU if there is one)"
     )
     add_plugin_flag(parser)
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes of this machine")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="processes of this machine that train networks"
+    )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write a table too, as .csv or .json"
     )
@@ -124,6 +126,12 @@ def run(options: argparse.Namespace) -> int:
 def _request(options: argparse.Namespace) -> RankingRequest:
     from torchcross.experiment.source_ranking import RankingRequest
 
+    idle = [f"--{name}" for name in ("networks", "jobs") if getattr(options, name) is not None]
+    if options.study and idle:
+        raise InputError(
+            f"{' and '.join(idle)} is for networks that are trained here, and those of the study"
+            f" {options.study} are trained already: leave it out, or --study"
+        )
     scores = names_in_all(options.scores)
     folder = options.networks or str(Path("networks") / options.target.replace("/", "-"))
     return RankingRequest(

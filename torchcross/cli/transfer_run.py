@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torchcross.cli.experiment_flags import add_engine_flags, override_of, say
-from torchcross.cli.group import Parser
+from torchcross.cli.group import InterruptWithAdvice, Parser
 from torchcross.cli.options import add_plugin_flag
 from torchcross.errors import InputError
 from torchcross.messages import printable
@@ -26,7 +26,7 @@ torchcross transfer run --settings
 torchcross transfer run study.toml
 torchcross transfer run study.toml --jobs 2 --out studies/open --set study.folds=3"""
 
-_COMPLETE, _FAILURES, _STOPPED = 0, 1, 130
+_COMPLETE, _FAILURES = 0, 1
 
 
 def arguments(parser: Parser) -> None:
@@ -82,7 +82,10 @@ def _list_settings() -> int:
 
 
 def make_study(study: Study, out: Path, *, quiet: bool) -> int:
-    """Make a study or go on with it, print its report, and return the exit status."""
+    """Make a study or go on with it, print its report, and return the exit status.
+
+    Ctrl-C is said after the report of what there is.
+    """
     from torchcross.experiment.studies import engine_of_study
     from torchcross.transfer.page import STUDY_PAGE
     from torchcross.transfer.studies import run_study, write_study_report
@@ -103,5 +106,5 @@ def make_study(study: Study, out: Path, *, quiet: bool) -> int:
     sys.stdout.write(path.read_text(encoding="utf-8") + f"\n{printable(str(path))}\n")
     sys.stdout.write(f"{printable(str(path.with_name(STUDY_PAGE)))}\n")
     if outcome.stopped:
-        return _STOPPED
+        raise InterruptWithAdvice("run the same command again to go on")
     return _FAILURES if outcome.failures else _COMPLETE

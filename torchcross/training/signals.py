@@ -124,7 +124,7 @@ def _may_watch(number: int) -> bool:
 
 
 @contextmanager
-def leave_when_asked(say: Callable[[str], object]) -> Iterator[None]:
+def leave_when_asked() -> Iterator[None]:
     """A request to stop leaves the block as Ctrl-C does: no file is left half written.
 
     This holds in the main thread only, and for signals that have no handler yet.
@@ -136,10 +136,6 @@ def leave_when_asked(say: Callable[[str], object]) -> Iterator[None]:
         signal.signal(number, _leave)
     try:
         yield
-    except SystemExit:
-        if before:
-            say("terminated; run the same again to go on")
-        raise
     finally:
         for number in before:
             signal.signal(number, signal.SIG_DFL)

@@ -89,7 +89,7 @@ def run_missing_cells(
     check_targets(experiment, collection, targets, out)
     at_work = JobFolder(out)
     fit_over = fit_over_ranks if world is None else LedTrainings(world).fit_over
-    with leave_when_asked(say), at_work.enter() as presence, own_threads(experiment.machine):
+    with leave_when_asked(), at_work.enter() as presence, own_threads(experiment.machine):
         with presence.turn():
             folder = RunFolder.begin(out, experiment, alone=not presence.others())
             run = RunContext(

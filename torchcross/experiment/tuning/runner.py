@@ -60,7 +60,7 @@ def run_missing_trials(
     collection, targets = open_targets(experiment.data)
     refuse_other_folder(Path(out))
     folder_of_jobs = JobFolder(out)
-    with leave_when_asked(say), folder_of_jobs.enter() as presence, own_threads(experiment.machine):
+    with leave_when_asked(), folder_of_jobs.enter() as presence, own_threads(experiment.machine):
         with presence.turn():
             folder = TuneFolder.begin(out, experiment, alone=not presence.others())
             context = TuneContext(
