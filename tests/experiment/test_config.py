@@ -118,3 +118,10 @@ def test_a_section_as_override_keeps_what_it_does_not_name():
     assert kept.model.backbone == BackboneSettings("conv4", {"channels": 32})
     other = experiment_from_values(given, {"model.backbone": {"channels": 8}})
     assert dict(other.model.backbone.options) == {"channels": 8}
+
+
+def test_a_plugin_that_is_no_file_is_refused(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('plugins = ["mine.py", 3]\n[data]\nfolder = "x"\n', encoding="utf-8")
+    with pytest.raises(InputError, match=r"plugins\[1\] is 3"):
+        read_experiment(path)

@@ -57,7 +57,9 @@ def read_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
         if isinstance(part, dict) and isinstance(part.get(name), str) and part[name]:
             part[name] = str(path.parent / part[name])
     if isinstance(plugins := values.get("plugins"), list):
-        values["plugins"] = [str(path.parent / each) for each in plugins if isinstance(each, str)]
+        values["plugins"] = [
+            str(path.parent / each) if isinstance(each, str) else each for each in plugins
+        ]
     try:
         values = _with_backbones_beside(values, path.parent)
         return experiment_from_values(values, overrides)
