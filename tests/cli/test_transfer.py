@@ -183,7 +183,10 @@ def test_folders_without_a_page(
 
 
 def test_ctrl_c_says_how_to_go_on_after_the_report(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     report = tmp_path / "report.md"
     report.write_text("# So far\n", encoding="utf-8")

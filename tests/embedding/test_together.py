@@ -62,6 +62,6 @@ def test_a_worker_opens_what_it_makes_and_nothing_else(tmp_path: Path) -> None:
     OPENED.clear()
     assert [unit.key for unit in received.units()] == keys
     assert received.file_of(keys[1]) == job.file_of(keys[1])
-    received.run(keys[1], tmp_path)
-    assert OPENED == ["1"]
-    assert (tmp_path / job.file_of(keys[1])).is_file()
+    received.run(keys[0], tmp_path)
+    assert OPENED == ["0"]
+    assert (tmp_path / job.file_of(keys[0])).is_file()

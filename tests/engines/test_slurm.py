@@ -67,9 +67,9 @@ def test_an_array_that_slurm_refuses_takes_the_one_before_with_it(tmp_path, monk
     (slurm / "closed").write_text("--mem=4GB")
     engine = SlurmEngine(tmp_path / "logs", time="10min", exclude="node7")
     large, small = Resources(memory=4 * 2**30), Resources(memory=2**30)
-    with pytest.raises(InputError, match="Invalid partition name specified"), engine.batch():
-        for resources in (large, small, small):
-            engine.submit(time.sleep, 60, resources=resources)
+    with pytest.raises(InputError, match="Invalid partition name specified"):
+        submit_together(engine, large, small, small)
+
     def states():
         return [path.read_text().strip() for path in (slurm / "jobs").glob("*.state")]
 
@@ -84,6 +84,12 @@ def test_no_slurm_is_an_error_with_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(InputError, match="no cluster 'slurm' here"):
         SlurmEngine(tmp_path).submit(len, resources=Resources())
+
+
+def submit_together(engine, *resources):
+    with engine.batch():
+        for each in resources:
+            engine.submit(time.sleep, 60, resources=each)
 
 
 def wait_for(condition):

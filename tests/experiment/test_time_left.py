@@ -45,7 +45,8 @@ def test_all_labels_are_said_in_words():
 
 def test_units_may_be_counted_by_their_groups():
     times = UnitTimes({"train-a-1": 30.0, "score-a-1": 2.0})
-    assert times.seconds_of_groups({"train-a": 2, "score-a": 3, "score-b": 1, "other-c": 0}, 2) == (
-        2 * 30.0 + 4 * 2.0
-    ) / 2
+    assert (
+        times.seconds_of_groups({"train-a": 2, "score-a": 3, "score-b": 1, "other-c": 0}, 2)
+        == (2 * 30.0 + 4 * 2.0) / 2
+    )
     assert times.seconds_of_groups({"train-a": 2, "other-c": 1}, 1) is None

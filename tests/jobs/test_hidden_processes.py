@@ -1,4 +1,4 @@
-"""/proc may hide the processes of other users: that one is not seen does not say that it is dead."""
+"""/proc may hide the processes of other users: one that is not seen may live all the same."""
 
 import dataclasses
 import os

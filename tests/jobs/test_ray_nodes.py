@@ -35,6 +35,11 @@ def engine(monkeypatch):
     return RayEngine()
 
 
+def submit_twice(engine, resources):
+    for _ in range(2):
+        engine.submit(len, resources=resources)
+
+
 @pytest.mark.parametrize(
     ("resources", "words"),
     [
@@ -45,8 +50,7 @@ def engine(monkeypatch):
 )
 def test_a_unit_that_no_node_can_hold_is_warned_of_once(engine, resources, words):
     with pytest.warns(EngineWarning, match="none of the 1 node of the Ray cluster") as said:
-        engine.submit(len, resources=resources)
-        engine.submit(len, resources=resources)
+        submit_twice(engine, resources)
     assert len(said) == 1
     assert words in str(said[0].message)
 

@@ -84,25 +84,35 @@ def test_no_slurm_is_an_error_with_the_way_out(asked, tmp_path):
 
 def test_jobs_that_slurm_refuses_are_an_error_that_says_why(asked, tmp_path):
     engine = SlurmEngine(tmp_path)
-    with pytest.raises(InputError, match="take the jobs .*Batch job submission failed: too many"):
+    with pytest.raises(InputError, match=r"take the jobs .*Batch job submission failed: too many"):
         engine.submit(len, resources=LARGE)
+
+
+def submit_together(engine, *resources):
+    with engine.batch():
+        for each in resources:
+            engine.submit(len, resources=each)
 
 
 def test_what_slurm_has_taken_before_it_refuses_is_cancelled(asked, tmp_path):
     """submitit sends the array that was begun last first."""
     engine = SlurmEngine(tmp_path)
-    with pytest.raises(InputError, match="too many cores"), engine.batch():
-        for resources in (LARGE, SMALL, SMALL):
-            engine.submit(len, resources=resources)
+    with pytest.raises(InputError, match="too many cores"):
+        submit_together(engine, LARGE, SMALL, SMALL)
     engine.shutdown(cancel=True)
     assert sorted(asked.cancelled) == ["100_0", "100_1"]
 
 
-def test_an_error_between_submissions_stays_what_it_is(asked, tmp_path):
-    engine = SlurmEngine(tmp_path)
-    with pytest.raises(RuntimeError, match="mine"), engine.batch():
+def fail_between(engine):
+    with engine.batch():
         engine.submit(len, resources=SMALL)
         raise RuntimeError("mine")
+
+
+def test_an_error_between_submissions_stays_what_it_is(asked, tmp_path):
+    engine = SlurmEngine(tmp_path)
+    with pytest.raises(RuntimeError, match="mine"):
+        fail_between(engine)
     engine.shutdown(cancel=True)
     assert asked.cancelled == []
 

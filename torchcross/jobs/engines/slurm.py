@@ -134,8 +134,8 @@ class SlurmEngine(JobEngine):
             return self._submitit.AutoExecutor(folder=self._folder, cluster=self._cluster)
         except (RuntimeError, ValueError) as error:
             raise InputError(
-                f"submitit finds no cluster {self._cluster!r} here ({error}); give the command where"
-                " `sbatch` and `srun` are, or engine.cluster='local' for jobs of this machine"
+                f"submitit finds no cluster {self._cluster!r} here ({error}); give the command"
+                " where `sbatch` and `srun` are, or engine.cluster='local' for jobs of this machine"
             ) from error
 
     def _watch(self, jobs: list[tuple[Any, Future[Any]]]) -> None:
