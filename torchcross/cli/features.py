@@ -125,10 +125,9 @@ def _make(job: EmbeddingJob, embeddings: Any, engine: Any, *, quiet: bool) -> in
     from torchcross._kit.progress import ProgressBar
     from torchcross.cli.experiment_flags import say
     from torchcross.embedding import make_features
-    from torchcross.jobs import JobFolder
 
     units = job.units()
-    done = len(JobFolder(job.out).done_keys(units))
+    done = len(job.done_keys())
     wanted = False if quiet else None
     with ProgressBar(len(units), "features", unit="files", start=done, wanted=wanted) as bar:
 

@@ -96,9 +96,7 @@ def arguments(parser: Parser) -> None:
         "--device", metavar="NAME", help="cpu, cuda or cuda:1 (default: a GPU if there is one)"
     )
     add_plugin_flag(parser)
-    parser.add_argument(
-        "--jobs", type=int, metavar="N", help="processes of this machine that train networks"
-    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes that train networks")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write a table too, as .csv or .json"
     )

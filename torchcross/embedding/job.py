@@ -80,6 +80,10 @@ class EmbeddingJob:
         """One for each file; two tasks over the same images have one file."""
         return [Unit(key, (file,), resources=self.resources) for key, _, file in _plan(self)]
 
+    def done_keys(self) -> set[str]:
+        """The keys of the units whose files are there."""
+        return JobFolder(self.out).done_keys(self.units())
+
     def name_of(self, key: str) -> str:
         """What the unit of this key embeds."""
         return next(name for each, name, _ in _plan(self) if each == key)
