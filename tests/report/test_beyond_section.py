@@ -10,6 +10,7 @@ import pytest
 
 from tests.report.reading import Node, cells_of, page_of, rows_of
 from tests.report.sample import ALGORITHMS, records
+from tests.report.test_fairness import records as records_with_failures
 from torchcross.records import Records
 from torchcross.statistics import across_runs
 
@@ -51,7 +52,8 @@ def test_the_tables_say_what_the_statistics_say(tmp_path: Path, seeds: tuple[int
             [each.interval.mean, each.interval.low, each.interval.high]
             for each in expected.improvements
         ]
-        assert list(values_of(pairs).values()) == improvements
+        for row, numbers in zip(values_of(pairs).values(), improvements, strict=True):
+            assert row == pytest.approx(numbers, nan_ok=True)
         assert expected.resampling in algorithms.all("caption")[0].text
 
 
@@ -100,3 +102,13 @@ def test_what_cannot_be_said_across_targets_is_said(tmp_path: Path) -> None:
 def test_one_algorithm_has_no_pairs(tmp_path: Path) -> None:
     section = beyond_of(tmp_path, records(3, 2, ["a"], (5,)))
     assert len(section.all("table")) == 1
+
+
+def test_the_legend_says_what_a_failure_counts_as(tmp_path: Path) -> None:
+    assert "an adaptation that failed" not in beyond_of(tmp_path, few_records((5,))).text
+    rows = records_with_failures(targets=2)
+    columns = rows.columns
+    for metric, value in {"auroc": "chance level 0.5", "f1": "the worst value 0"}.items():
+        of_metric = Records({**columns, "metric": [metric] * len(rows)})
+        text = beyond_of(tmp_path, of_metric).text
+        assert f"; an adaptation that failed counts as {value}. P(first" in text

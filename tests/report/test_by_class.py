@@ -100,3 +100,10 @@ def test_several_labels_have_classes_and_no_confusion():
     html = by_class_section(ImageResults(class_values([predictions])))
     assert "cyst" in html
     assert "Confusion matrix" not in html
+
+
+def test_the_legend_says_which_number_of_images_was_asked_for():
+    predictions = predictions_of(TARGETS["binary"])
+    values = class_values([predictions], fewest=5)
+    html = by_class_section(ImageResults(values, fewest=5))
+    assert "fewer than 5 different images" in html

@@ -13,8 +13,9 @@ from tests.report.reading import page_of
 from tests.statistics.drawn import overlapping_draws, scores_by_images
 from torchcross.records import EpisodeRecord, Records
 from torchcross.report import markdown_table
-from torchcross.report.numbers import p_text
-from torchcross.statistics import mean_interval
+from torchcross.report.numbers import notation_of, p_text
+from torchcross.statistics import bounds_of, mean_interval
+from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,14 @@ from torchcross.statistics import mean_interval
 )
 def test_a_p_value_is_rounded_to_one_only_where_three_digits_are(value: float, text: str) -> None:
     assert p_text(value) == text
+
+
+@pytest.mark.parametrize("kind", [Binary, MultiClass, MultiLabel, Ordinal])
+def test_every_metric_has_a_name_in_words_and_fractions_a_percent_sign(kind) -> None:
+    for metric in kind.metrics:
+        title = notation_of(metric).title
+        assert "_" not in title
+        assert title.endswith("(%)") == (bounds_of(metric) is not None)
 
 
 def test_the_legend_says_how_narrow_intervals_over_episodes_would_be() -> None:

@@ -111,6 +111,18 @@ def test_one_run_per_target_has_no_interval():
     assert math.isfinite(probability_of_improvement(X[:1], Y).low)
 
 
+def test_where_one_is_always_better_there_is_no_interval():
+    for first, second, mean in ((X + 1, Y, 1.0), (X, Y + 1, 0.0)):
+        interval = probability_of_improvement(first, second, resamples=99)
+        assert interval.mean == mean
+        assert math.isnan(interval.low)
+        assert math.isnan(interval.high)
+        assert "the better one is the same in all pairs of runs" in interval.note
+    # In the middle of its scale what never varies has an interval of width 0.
+    equal = probability_of_improvement(X * 0, X * 0, resamples=99)
+    assert (equal.low, equal.mean, equal.high) == (0.5, 0.5, 0.5)
+
+
 @pytest.mark.parametrize(
     ("scores", "message"),
     [
@@ -133,3 +145,5 @@ def test_tables_of_other_targets_are_refused():
         probability_of_improvement(X, Y[:, :8])
     with pytest.raises(InputError, match="too few"):
         interquartile_mean(X, resamples=10)
+    with pytest.raises(InputError, match="no thresholds; give one or more"):
+        performance_profile(X, [])

@@ -137,6 +137,7 @@ def test_a_kappa_that_labels_of_one_rank_make_undefined_is_no_failure():
     ("metric", "value", "name"),
     [
         ("auroc", 0.5, "chance level 0.5"),
+        ("weighted_auroc", 0.5, "chance level 0.5"),
         ("qwk", 0.0, "chance level 0"),
         ("accuracy", 0.0, "the worst value 0"),
         ("mae", 1.5, "the worst value scored, 1.5"),

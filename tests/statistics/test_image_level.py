@@ -209,7 +209,7 @@ def test_images_of_every_episode_are_named():
     interval = mean_interval(np.arange(30.0), draws=draws_of(rows, [0] * 40))
     assert interval.over == "images"
     assert interval.note == (
-        "1 images are in nearly every episode: their effects are taken from the others'"
+        "1 image is in nearly every episode: its effect is taken from the others'"
     )
 
 

@@ -118,6 +118,11 @@ def test_seeds_without_spread():
     assert one.p == pytest.approx(stats.ttest_1samp([0.1, 0.2, 0.4], 0).pvalue)
     assert "training variance was not measured" in one.note
     assert math.isnan(seeded_difference([]).p)
+    # What rounding alone sets apart is equal: .4 - .3 and .3 - .2.
+    row = [0.4 - 0.3, 0.3 - 0.2]
+    assert row[0] != row[1]
+    for rounded in (seeded_difference([row, row]), seeded_difference([row])):
+        assert (rounded.half, rounded.p, rounded.test) == (0, 2 ** (1 - 2), "sign flips")
     # A seed without a value is none.
     assert seeded_difference([[0.1, 0.2, 0.4], [nan] * 3]).p == one.p
 

@@ -10,6 +10,7 @@ from scipy.stats import norm, t
 from torchcross.errors import InputError
 from torchcross.statistics import SplitError, auroc_error, bootstrap_errors, split_interval
 from torchcross.statistics.prediction_errors import split_errors
+from torchcross.statistics.split_errors import TOO_FEW, error_of
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 
 TARGETS = {
@@ -140,6 +141,16 @@ def test_no_spread_is_said():
     assert "no spread" in interval.note
 
 
+def test_where_the_error_is_not_known_the_reason_is_said():
+    errors = [SplitError(0.05, "delong"), SplitError(math.nan, "delong", "one image")]
+    interval = split_interval([0.8, 0.9], errors, bounds=(0, 1))
+    assert interval.mean == pytest.approx(0.85)
+    assert math.isnan(interval.low)
+    assert interval.note == "no interval: one image"
+    unsaid = split_interval([0.8], [SplitError(math.nan, "delong")])
+    assert unsaid.note == "no interval: its standard error is not known"
+
+
 # -- of predictions --------------------------------------------------------------------------------
 
 
@@ -167,3 +178,25 @@ def test_every_metric_of_every_target_has_an_error(kind):
 
     (expected,) = bootstrap_errors(auroc, 60, subjects, resamples=60).values()
     assert errors["auroc"]["error"] == pytest.approx(expected, rel=0.35)
+
+
+def test_a_class_of_a_single_image_has_a_reason_in_place_of_an_error():
+    target = TARGETS["multiclass"]
+    labels = torch.tensor([0] * 8 + [1] * 8 + [2])
+    logits = torch.randn(17, 3, generator=torch.Generator().manual_seed(0))
+    errors = split_errors(target, target.predict(logits), labels, None, resamples=10)
+    assert errors["auroc"] == {"reason": TOO_FEW, "method": "delong"}
+    assert errors["accuracy"]["error"] > 0
+    stored = error_of(errors["auroc"])
+    assert math.isnan(stored.error)
+    assert split_interval([0.7], [stored]).note == f"no interval: {TOO_FEW}"
+
+
+def test_a_score_that_most_samples_do_not_define_has_a_reason():
+    target = TARGETS["binary"]
+    labels = torch.zeros(12, dtype=torch.int64)
+    logits = torch.randn(12, 1, generator=torch.Generator().manual_seed(0))
+    errors = split_errors(
+        target, target.predict(logits), labels, None, resamples=5, metrics=["average_precision"]
+    )
+    assert errors["average_precision"]["reason"].startswith("the score is undefined in half")

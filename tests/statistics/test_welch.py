@@ -52,6 +52,11 @@ def test_without_spread_nothing_is_said():
     same = welch_test([0.5, 0.5], [0.4, 0.4])
     assert same.difference == pytest.approx(0.1)
     assert math.isnan(same.p)
+    # The mean of three of them is another number, by rounding.
+    thrice = welch_test([0.1] * 3, [0.5] * 3)
+    assert math.isnan(thrice.t)
+    assert math.isnan(thrice.p)
+    assert SummaryOfRuns.of([0.1] * 3) == SummaryOfRuns(0.1, 0.0, 3)
     with pytest.raises(InputError, match="1 runs have no spread"):
         welch_test([0.5], [0.4, 0.3])
     with pytest.raises(InputError, match="over 1 runs cannot be tested"):

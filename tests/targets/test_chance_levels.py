@@ -29,7 +29,7 @@ def test_chance_is_the_mean_of_all_constant_predictions(target: Target):
 
 def test_which_metrics_have_a_chance_level():
     assert set(MultiClass(["a", "b", "c"]).chance_levels) == {
-        *("auroc", "accuracy", "balanced_accuracy")
+        *("auroc", "weighted_auroc", "accuracy", "balanced_accuracy")
     }
     assert MultiClass(["a", "b", "c"]).chance_levels["accuracy"] == pytest.approx(1 / 3)
     assert Ordinal(["a", "b", "c"]).chance_levels["qwk"] == 0

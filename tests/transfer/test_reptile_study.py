@@ -276,6 +276,24 @@ def test_the_answer_names_the_sources_that_tests_tell_apart() -> None:
     assert split_answer([], "qwk") == ""
 
 
+def test_the_legend_says_why_means_have_no_interval(tmp_path: Path) -> None:
+    study = StudyFolder(tmp_path, SETTINGS)
+    (tmp_path / "cells").mkdir()
+    known = {"qwk": {"error": 0.1, "method": "bootstrap over images"}}
+    reason = {"qwk": {"reason": "one image", "method": "bootstrap over images"}}
+
+    def legend(errors: dict[str, dict[str, dict[str, object]]]) -> str:
+        for cell, _ in study.pairs():
+            record = {"metrics": {"qwk": {"value": 0.5}}, "errors": errors[cell.source]}
+            write_record(tmp_path / cell.file, record)
+        return " ".join(map(str, split_tables(study)[0].texts))
+
+    none = legend(dict.fromkeys(SETTINGS.study.names, reason))
+    assert "without intervals: one image." in none
+    some = legend(dict.fromkeys(SETTINGS.study.names, known) | {"letters": reason})
+    assert "2 of 6 means have no interval: one image." in some
+
+
 def test_the_learner_of_a_source_has_the_studys_network() -> None:
     learner = reptile_of(backbones.conv4(4, in_channels=1), REPTILE, seed=0, channels=1)
     assert learner.recipe.steps == 8

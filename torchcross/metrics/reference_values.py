@@ -7,7 +7,7 @@ from typing import Final
 LOWER_IS_BETTER: Final = frozenset({"mae"})
 """Metrics whose smaller value is the better one."""
 
-CHANCE: Final = {"auroc": 0.5, "qwk": 0.0}
+CHANCE: Final = {"auroc": 0.5, "qwk": 0.0, "weighted_auroc": 0.5}
 """What a predictor that ranks nothing reaches, whatever the classes and their shares are."""
 
 _UNIT: Final = (0.0, 1.0)

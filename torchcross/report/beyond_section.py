@@ -126,15 +126,18 @@ def _profiles(
 
 
 def _legend(summary: Summary) -> str:
+    value = " or ".join(summary.failures_count_as)
+    failed = f"; an adaptation that failed counts as {value}" if value else ""
     return (
         "Interquartile mean: the mean of the middle half of the scores, one for each target and"
         " training seed (Agarwal et al. 2021); a few targets do not move it. Worst tenth: the mean"
         " of the worst 10 % of the episodes of a target, averaged over targets. At chance or worse:"
-        " the share of episodes that are no better than guessing, averaged over targets; an"
-        " adaptation that failed counts as chance. P(first better): on a target and in a training"
-        " taken at random. Profiles: the percentage of episodes that are better than a score, every"
-        " target weighing the same; the marks stand where half of them are, the dotted line at"
-        f" chance level, and bands hold at each score by itself, at {100 * summary.level:g} %."
+        f" the share of episodes that are no better than guessing, averaged over targets{failed}."
+        " P(first better): on a target and in a training taken at random; it has no interval where"
+        " the better one is the same in all of them. Profiles: the percentage of episodes that are"
+        " better than a score, every target weighing the same; the marks stand where half of them"
+        " are, the dotted line at chance level, and bands hold at each score by itself, at"
+        f" {100 * summary.level:g} %."
         " Intervals hold for these targets. They come from few training seeds, or from episodes of"
         " one training that may share images: then they are rather too narrow."
     )

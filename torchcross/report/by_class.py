@@ -38,9 +38,10 @@ _REFUSED = "too few"
 class ImageResults:
     """What predictions of single images say of a run: by class, by subgroup, and confusions.
 
-    `specificity` is the one at which `sensitivity_at_specificity` was taken. `calibrations` say
-    whether probabilities mean what they say, `sets` how often prediction sets have the truth.
-    `absent` says why there are no results.
+    `specificity` is the one at which `sensitivity_at_specificity` was taken, `fewest` the number of
+    images below which values of subgroups were refused. `calibrations` say whether probabilities
+    mean what they say, `sets` how often prediction sets have the truth. `absent` says why there are
+    no results.
     """
 
     values: Sequence[ClassValue] = ()
@@ -49,6 +50,7 @@ class ImageResults:
     absent: str = ""
     calibrations: Sequence[CalibrationResult] = ()
     sets: Sequence[SetValues] = ()
+    fewest: int = FEWEST_IMAGES
 
 
 # -- the section -----------------------------------------------------------------------------------
@@ -80,11 +82,11 @@ def by_class_section(results: ImageResults) -> Markup:
         )
     ]
     downloads = element("p", "As CSV: ", join(links, ", "), ".", class_="soft download")
-    return join([caution, _legend(results.specificity), *folds, downloads])
+    return join([caution, _legend(results), *folds, downloads])
 
 
-def _legend(specificity: float) -> Markup:
-    percent = _percent_of(specificity)
+def _legend(results: ImageResults) -> Markup:
+    percent = _percent_of(results.specificity)
     entries = {
         "class": (
             "each class, grade or label is set against all others; of two classes, the second"
@@ -109,7 +111,7 @@ def _legend(specificity: float) -> Markup:
         ),
         "too few": (
             "a value of a subgroup that has fewer than"
-            f" {FEWEST_IMAGES} different images with the class, or without it, where the measure"
+            f" {results.fewest} different images with the class, or without it, where the measure"
             " needs them."
         ),
         "with, without, subjects": (

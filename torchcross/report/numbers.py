@@ -13,6 +13,7 @@ from torchcross.records.shots import shots_text
 
 _PERCENTAGES = {
     *("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1", "exact_match", "qwk"),
+    "weighted_auroc",
 }
 _NAMES = {
     "auroc": "AUROC",
@@ -22,6 +23,7 @@ _NAMES = {
     "exact_match": "exact match",
     "qwk": "quadratic weighted kappa",
     "mae": "mean absolute error",
+    "weighted_auroc": "weighted AUROC",
 }
 _MOST_DIGITS = 3
 _CLOSE = 0.03

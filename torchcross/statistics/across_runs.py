@@ -27,6 +27,7 @@ from torchcross.statistics.aggregates import (
     middle_means,
     paired_samples,
     percentile_interval,
+    unless_separated,
     with_band,
 )
 from torchcross.statistics.common_episodes import common_episodes, scores_of
@@ -256,7 +257,7 @@ class _Comparison:
         )
         point = improvements(one[None], other[None])[0]
         interval = self._interval(point, samples, np.concatenate([one, other]))
-        return Improvement(first, second, interval)
+        return Improvement(first, second, unless_separated(interval))
 
     def _interval(self, point: float, samples: Floats, table: Floats) -> Interval:
         count = int(np.count_nonzero(~np.isnan(table)))

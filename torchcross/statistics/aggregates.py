@@ -9,7 +9,7 @@ themselves. They say what other runs on these targets would give, not what other
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torchcross._kit.randomness import Stream, below_array
 from torchcross.errors import InputError
 from torchcross.statistics.intervals import (
+    AT_END,
     RESAMPLES,
     Interval,
     as_values,
@@ -78,7 +79,8 @@ def probability_of_improvement(
 
     It is the share of pairs of runs in which `first` is better, equal ones counting half (Mann and
     Whitney's U over the number of pairs), averaged over targets. The runs of both are resampled by
-    themselves. Both tables have the same targets, and may have other numbers of runs.
+    themselves. Both tables have the same targets, and may have other numbers of runs. Where one is
+    better in all pairs there is no interval: samples of these runs show no others.
 
     >>> from torchcross.statistics import probability_of_improvement
     >>> ours = np.array([[0.71, 0.62], [0.69, 0.66]])
@@ -103,7 +105,7 @@ def probability_of_improvement(
     )
     point = improvements(one[None], other[None])[0]
     count = int(np.count_nonzero(~np.isnan(one)) + np.count_nonzero(~np.isnan(other)))
-    return percentile_interval(point, samples, count, level)
+    return unless_separated(percentile_interval(point, samples, count, level))
 
 
 def performance_profile(
@@ -122,6 +124,10 @@ def performance_profile(
     array([1. , 0.5, 0. ])
     """
     table, places = as_runs(scores, "scores"), as_values(thresholds, "thresholds")
+    if not len(places):
+        raise InputError(
+            "performance_profile got no thresholds; give one or more, such as [0.5, 0.7, 0.9]"
+        )
     check_level(level)
     samples = resampled_runs(table, Stream(seed, "runs"), resamples)
     shares = np.array([shares_above(table[None], place)[0] for place in places.tolist()])
@@ -215,6 +221,14 @@ def percentile_interval(
         return Interval(float(point), math.nan, math.nan, count, method, level, note=ONE_RUN)
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2]).tolist()
     return Interval(float(point), low, high, count, method, level)
+
+
+def unless_separated(improvement: Interval) -> Interval:
+    """A probability of improvement; without its interval where one of the two is always better."""
+    if improvement.low != improvement.high or improvement.mean not in (0.0, 1.0):
+        return improvement
+    note = f"{AT_END}: the better one is the same in all pairs of runs"
+    return replace(improvement, low=math.nan, high=math.nan, note=note)
 
 
 def as_runs(scores: Any, name: str) -> Floats:

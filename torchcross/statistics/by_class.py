@@ -11,6 +11,7 @@ import numpy as np
 
 from torchcross._kit.argument_checks import as_int
 from torchcross._kit.arrays import Indices
+from torchcross._kit.counts import count_text
 from torchcross.errors import InputError
 from torchcross.records.predictions import Predictions
 from torchcross.statistics.draws import Draws
@@ -26,7 +27,7 @@ from torchcross.statistics.image_shares import (
     query_images,
 )
 from torchcross.statistics.image_values import image_values
-from torchcross.statistics.intervals import Interval, in_bounds, mean_interval
+from torchcross.statistics.intervals import Interval, in_bounds, join_notes, mean_interval
 from torchcross.statistics.seeds import hierarchical_interval, interval_of_seeds
 
 FEWEST_IMAGES: Final = 10
@@ -116,13 +117,14 @@ def class_values(
     Intervals are those of `mean_interval` with `method`, `level` and `draws`, of the linearised
     share; with several training seeds, of `hierarchical_interval`. Of one episode, such as a test
     split, they are over its subjects, or its images where subjects are not known. In a subgroup, a
-    measure with fewer than `fewest` different images on a side that it needs is refused.
+    measure with fewer than `fewest` different images on a side that it needs is refused. A training
+    seed of which no episode has finite predictions is left out, and notes say so.
     """
     several = list(predictions)
     check_alike(several)
     fewest = as_int("fewest", fewest)
     first = several[0]
-    tables = [query_images(each, specificity, threshold) for each in several]
+    tables, note = _with_episodes([query_images(each, specificity, threshold) for each in several])
     estimate = _Estimate(tables, method, level, draws)
     values = []
     for column, group, codes in _groups(subgroups):
@@ -132,6 +134,7 @@ def class_values(
             for measure in MEASURES:
                 reason = _refusal(measure, counts, fewest) if column else ""
                 interval, trials = estimate.interval(measure, place, chosen, reason)
+                interval = replace(interval, note=join_notes(interval.note, note))
                 values.append(
                     ClassValue(
                         target=first.source,
@@ -149,6 +152,15 @@ def class_values(
                     )
                 )
     return values
+
+
+def _with_episodes(tables: Sequence[QueryImages]) -> tuple[Sequence[QueryImages], str]:
+    """(those with an episode, what is said of the others); all where none has one."""
+    usable = [table for table in tables if len(table.episodes)]
+    if not usable or len(usable) == len(tables):
+        return tables, ""
+    seeds = count_text(len(tables), "training seeds")
+    return usable, f"{len(tables) - len(usable)} of {seeds} left out: no finite predictions"
 
 
 def check_alike(several: Sequence[Predictions]) -> None:

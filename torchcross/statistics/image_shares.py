@@ -157,7 +157,7 @@ def _above(truth: Indices, scores: Floats, blocks: Indices, specificity: float) 
     """
     above = np.zeros(scores.shape)
     ends = np.searchsorted(blocks, np.unique(blocks), side="right").tolist()
-    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+    for start, end in zip([0, *ends][:-1], ends, strict=True):
         for column in range(scores.shape[1]):
             negatives = np.sort(scores[start:end, column][truth[start:end, column] == 0])
             if not len(negatives):

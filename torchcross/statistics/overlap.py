@@ -175,4 +175,6 @@ def _note(counts: Any, by_subject: bool) -> str:
     always = np.count_nonzero(np.asarray((counts > 0).mean(axis=0)) > LARGEST_SHARE)
     if by_subject or not always:
         return ""
+    if always == 1:
+        return "1 image is in nearly every episode: its effect is taken from the others'"
     return f"{always} images are in nearly every episode: their effects are taken from the others'"

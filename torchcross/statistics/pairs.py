@@ -174,11 +174,15 @@ def seeded_pairs(rows: Sequence[Floats], shared: bool, level: float) -> Differen
     defined = np.sort(np.concatenate(groups)) if groups else np.empty(0)
     exponent = binary_exponent(defined)
     spread = spread_of([np.ldexp(row, -exponent) for row in rows], shared)
-    if spread is None or defined[0] == defined[-1]:
-        difference = paired_difference(defined, np.zeros(len(defined)), level=level)
-        interval = with_seed_note(difference.interval, max(1, len(groups)))
+    if spread is None or not (spread.by_seed or spread.by_episode):
+        if spread is not None:
+            # What sets the differences apart is rounding.
+            groups = [np.full(len(group), defined[0]) for group in groups]
+            defined = np.concatenate(groups)
+        interval = _from_zero(defined, level).interval
         # Training seeds that all agree are no more evidence than one of them.
-        return Difference(interval, *_t_test(max(groups, key=len, default=defined)))
+        one = _from_zero(max(groups, key=len, default=defined), level)
+        return Difference(with_seed_note(interval, max(1, len(groups))), one.p, one.test)
     scaled_mean = mean_of(np.ldexp(defined, -exponent))
     p, half = spread.p_of(scaled_mean), float(np.ldexp(spread.half(level), exponent))
     mean = mean_of(defined)
@@ -219,6 +223,10 @@ def without_rounding(differences: Floats, first: Floats, second: Floats) -> Floa
     if len(defined) and defined.max() - defined.min() <= rounding:
         return np.where(np.isnan(differences), np.nan, defined[0])
     return differences
+
+
+def _from_zero(differences: Floats, level: float) -> Difference:
+    return paired_difference(differences, np.zeros(len(differences)), level=level)
 
 
 def _t_test(values: Floats) -> tuple[float, str]:

@@ -11,7 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchcross.statistics.split_errors import SPLIT_RESAMPLES, auroc_error, bootstrap_errors
+from torchcross.statistics.split_errors import (
+    SPLIT_RESAMPLES,
+    TOO_FEW,
+    UNDEFINED_IN_SAMPLES,
+    auroc_error,
+    bootstrap_errors,
+)
 from torchcross.targets import Prediction, Target
 
 Indices = NDArray[np.int64]
@@ -26,7 +32,7 @@ def split_errors(
     resamples: int = SPLIT_RESAMPLES,
     metrics: Sequence[str] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Metric -> its standard error and the method; metrics without one are left out.
+    """Metric -> the method, with the standard error, or the reason why there is none.
 
     `metrics` are those of the target by default.
     """
@@ -50,10 +56,15 @@ def split_errors(
         errors[_AUROC] = auroc_error(ranking.cpu().numpy(), answers, subjects)
         methods[_AUROC] = _DELONG
     return {
-        name: {"error": error, "method": methods[name]}
+        name: {**_error_or_reason(error, methods[name]), "method": methods[name]}
         for name, error in errors.items()
-        if math.isfinite(error)
     }
+
+
+def _error_or_reason(error: float, method: str) -> dict[str, Any]:
+    if math.isfinite(error):
+        return {"error": error}
+    return {"reason": TOO_FEW if method == _DELONG else UNDEFINED_IN_SAMPLES}
 
 
 def _answers(labels: NDArray[np.int64], columns: int) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Any, Final, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +21,14 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 OVER_SPLIT: Final = "over the images of the split that was scored, by subject where known"
-NO_ERROR: Final = "no interval: the images of the split show no spread"
+NO_INTERVAL: Final = "no interval: "
+NO_ERROR: Final = f"{NO_INTERVAL}the images of the split show no spread"
+TOO_FEW: Final = "fewer than two images (or subjects) have a class, or fewer than two lack it"
+"""Why an AUROC has no standard error."""
+
+UNDEFINED_IN_SAMPLES: Final = "the score is undefined in half of the bootstrap samples, or more"
+"""Why another score has none."""
+
 SPLIT_RESAMPLES: Final = 200
 """Enough for a standard error, to 5 % of it."""
 
@@ -29,10 +36,20 @@ SPLIT_RESAMPLES: Final = 200
 @final
 @dataclass(frozen=True, slots=True)
 class SplitError:
-    """The standard error of one score over a split, and the method that gave it."""
+    """The standard error of one score over a split, and the method that gave it.
+
+    Where the error is NaN, `reason` says why.
+    """
 
     error: float
     method: str
+    reason: str = ""
+
+
+def error_of(stored: Mapping[str, Any]) -> SplitError:
+    """Of a stored mapping, which has an error or a reason."""
+    error = float(stored.get("error", math.nan))
+    return SplitError(error, str(stored["method"]), str(stored.get("reason", "")))
 
 
 def auroc_error(scores: ArrayLike, answers: ArrayLike, subjects: ArrayLike | None = None) -> float:
@@ -40,7 +57,8 @@ def auroc_error(scores: ArrayLike, answers: ArrayLike, subjects: ArrayLike | Non
 
     A column of `scores` and `answers` (1, 0, or -1 for unknown) for each class or label; columns
     without both answers are left out, as in the AUROC itself. With `subjects` their images are one
-    cluster (Obuchowski 1997). NaN where no column is left.
+    cluster (Obuchowski 1997). NaN where no column is left, or where fewer than two images (with
+    `subjects`, subjects) have one of the two answers of a column.
     """
     table, answer = np.asarray(scores, dtype=np.float64), np.asarray(answers)
     if table.ndim != 2 or table.shape != answer.shape:
@@ -94,8 +112,8 @@ def bootstrap_errors(
 ) -> dict[str, float]:
     """The standard error of every score that `evaluate` gives of images, by their numbers.
 
-    Subjects (else images) are drawn with replacement. A score that is undefined in more than half
-    of the samples has the error NaN.
+    Subjects (else images) are drawn with replacement. A score that is undefined in half of the
+    samples, or more, has the error NaN.
 
     >>> from torchcross.statistics import bootstrap_errors
     >>> answers = np.array([1, 0, 1, 1, 0, 1, 0, 1])
@@ -133,9 +151,10 @@ def split_interval(
 ) -> Interval:
     """The mean of a score over training seeds, and where it may lie over images and trainings.
 
-    `errors` are those of the values. All seeds were scored on the same images, so the variance over
-    images is the mean of theirs; that of the mean over seeds, by t, is added. An AUROC, or another
-    score between bounds, has its interval on the logit scale.
+    `errors` are those of the values; where one is NaN, there is no interval. All seeds were scored
+    on the same images, so the variance over images is the mean of theirs; that of the mean over
+    seeds, by t, is added. An AUROC, or another score between bounds, has its interval on the logit
+    scale.
     """
     if not values or len(values) != len(errors):
         raise InputError(f"{len(values)} values with {len(errors)} errors; give one for each")
@@ -148,11 +167,20 @@ def split_interval(
         squared += t_quantile(count - 1, quantile) ** 2 * float(np.var(values, ddof=1)) / count
     half = math.sqrt(squared)
     if not half > 0:
-        return Interval(mean, math.nan, math.nan, count, method, level, note=NO_ERROR, over=IMAGES)
+        note = _note_of_none(errors)
+        return Interval(mean, math.nan, math.nan, count, method, level, note=note, over=IMAGES)
     low, high = mean - half, mean + half
     if bounds is not None:
         low, high = within_bounds(mean, half, bounds)
     return Interval(mean, low, high, count, method, level, over=IMAGES)
+
+
+def _note_of_none(errors: Sequence[SplitError]) -> str:
+    """Why there is no interval."""
+    unknown = [each.reason for each in errors if math.isnan(each.error)]
+    if not unknown:
+        return NO_ERROR
+    return f"{NO_INTERVAL}{unknown[0] or 'its standard error is not known'}"
 
 
 def _units(images: int, subjects: ArrayLike | None) -> Indices:

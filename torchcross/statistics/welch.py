@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from torchcross.errors import InputError
-from torchcross.statistics.intervals import as_values
+from torchcross.statistics.intervals import as_values, mean_of
 from torchcross.statistics.special_functions import t_two_sided
 
 
@@ -36,7 +36,10 @@ class SummaryOfRuns:
         runs = as_values(values, "values")
         if len(runs) < 2:
             raise InputError(f"{len(runs)} runs have no spread to test by; give two or more")
-        return cls(float(np.mean(runs)), float(np.std(runs, ddof=1)), len(runs))
+        if runs.min() == runs.max():
+            # Their mean is rounded, and would set each of them apart from it.
+            return cls(float(runs[0]), 0.0, len(runs))
+        return cls(mean_of(runs), float(np.std(runs, ddof=1)), len(runs))
 
 
 @final

@@ -242,7 +242,8 @@ def _over_split(
     scores = view.counted.scores[row.algorithm]
     values = {seed: value for seed, by_number in scores.items() for value in by_number.values()}
     is_one_each = all(len(by_number) == 1 for by_number in scores.values())
-    if not values or not is_one_each or any(seed not in errors for seed in values):
+    is_known = all(seed in errors and not math.isnan(value) for seed, value in values.items())
+    if not values or not is_one_each or not is_known:
         return row
     interval = split_interval(
         list(values.values()),

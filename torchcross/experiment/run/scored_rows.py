@@ -13,7 +13,8 @@ from torchcross.records import Records
 from torchcross.records.files import read_hashed_records
 
 SPLIT_ERRORS = "errors over images"
-"""Field of the file of a scored split: metric -> the standard error over images, its method."""
+"""Field of the file of a scored split: metric -> its method, with the standard error over images,
+or the reason why there is none."""
 
 _ADVICE = "run the same again to make it again"
 _FIELDS = {"algorithm": str, "target": str, "shots": int, "digest": str, "shared subjects": int}
@@ -40,8 +41,8 @@ def read_scored(path: Path, *, hashed: bool) -> dict[str, Any]:
 def _are_errors(value: object) -> bool:
     return isinstance(value, dict) and all(
         isinstance(each, dict)
-        and isinstance(each.get("error"), float | int)
         and isinstance(each.get("method"), str)
+        and (isinstance(each.get("error"), float | int) or isinstance(each.get("reason"), str))
         for each in value.values()
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.scored_rows import SPLIT_ERRORS
 from torchcross.statistics import SplitError
+from torchcross.statistics.split_errors import error_of
 
 
 def split_errors_of(run: RunFolder) -> dict[tuple[str, str, int, str], dict[int, SplitError]]:
@@ -13,6 +14,5 @@ def split_errors_of(run: RunFolder) -> dict[tuple[str, str, int, str], dict[int,
     for scored in run.scored_episodes():
         for metric, each in scored.get(SPLIT_ERRORS, {}).items():
             key = (scored["algorithm"], scored["target"], scored["shots"], metric)
-            error = SplitError(float(each["error"]), str(each["method"]))
-            errors.setdefault(key, {})[scored["seed"]] = error
+            errors.setdefault(key, {})[scored["seed"]] = error_of(each)
     return errors

@@ -17,7 +17,7 @@ from torchcross.report.numbers import percent_text
 from torchcross.report.text_escapes import markdown_text
 from torchcross.statistics import Interval, SplitError, holm, paired_difference, welch_test
 from torchcross.statistics.bounds import bounds_of
-from torchcross.statistics.split_errors import split_interval
+from torchcross.statistics.split_errors import NO_INTERVAL, error_of, split_interval
 from torchcross.transfer.source_target import is_self_pair
 from torchcross.transfer.studies.folder import StudyFolder, metric_value
 from torchcross.transfer.studies.markdown import BLANK, markdown_table
@@ -44,9 +44,12 @@ class SeedScores:
             bounds=bounds_of(metric),
         )
 
-    def has_interval(self, metric: str) -> bool:
+    def why_bare(self, metric: str) -> str:
+        """Why the mean has no interval; "" where it has one."""
         interval = self.interval(metric)
-        return interval is not None and not math.isnan(interval.low)
+        if interval is None:
+            return f"no error of {metric} over the test images is stored"
+        return interval.note.removeprefix(NO_INTERVAL) if math.isnan(interval.low) else ""
 
     def text(self, metric: str) -> str:
         if not self.values:
@@ -94,7 +97,7 @@ def seed_scores(
             continue
         values[key][pair.seed] = value
         if error := record.get("errors", {}).get(metric):
-            errors[key][pair.seed] = SplitError(float(error["error"]), str(error["method"]))
+            errors[key][pair.seed] = error_of(error)
     return {key: SeedScores(values[key], errors[key]) for key in values}
 
 
@@ -202,16 +205,18 @@ def _legend(
 ) -> Iterator[str]:
     means = f"Means over {count_text(len(study.settings.study.seeds), 'seeds')}"
     known = [each for key, each in scores.items() if key[1] == target and each.values]
-    bare = sum(not each.has_interval(metric) for each in known)
-    if known and bare == len(known):
-        yield f"{means}, without intervals: no error of {metric} over the test images is stored."
+    bare = [reason for each in known if (reason := each.why_bare(metric))]
+    reasons = "; ".join(dict.fromkeys(bare))
+    if known and len(bare) == len(known):
+        yield f"{means}, without intervals: {reasons}."
         return
     yield (
         f"{means} with {LEVEL:.0%} intervals over training seeds and test images, by subject where"
         " subjects are known."
     )
     if bare:
-        yield f"{bare} of {count_text(len(known), 'means')} have no interval."
+        verb = "has" if len(bare) == 1 else "have"
+        yield f"{len(bare)} of {count_text(len(known), 'means')} {verb} no interval: {reasons}."
 
 
 def _cell(scores: SeedScores | None, metric: str) -> TableCell:
