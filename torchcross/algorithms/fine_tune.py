@@ -44,8 +44,9 @@ class FineTune(InnerLoopAlgorithm):
     """A fresh head, and Adam on everything: by default 50 steps of 1e-3 on the whole support set.
 
     lr             rate of the head, and of the backbone unless `backbone_lr` is given
-    backbone_lr    rate of the backbone's last layers. Several rates here or in `lr` make an
-                   ensemble of all combinations: the mean of their probabilities
+    backbone_lr    rate of the backbone; with `layer_decay`, of what stands behind its last block,
+                   which has it times `layer_decay`. Several rates here or in `lr` make an ensemble
+                   of all combinations: the mean of their probabilities
     layer_decay    the backbone's rate is multiplied by it for each block away from the head
     blocks         a pattern of parameter names for each block from the input on, where the blocks
                    are not those of `nn.Sequential` and `nn.ModuleList`

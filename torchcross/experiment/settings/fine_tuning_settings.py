@@ -14,8 +14,9 @@ class FineTuningSettings:
 
     head          how the head starts: "kaiming", as published; "zero", "proto" (prototypes) or
                   "logistic" (the solution of logistic regression)
-    backbone_lr   learning rate of the backbone's last layers; `evaluation.lr` is then that of the
-                  head. 0: the same
+    backbone_lr   learning rate of the backbone; `evaluation.lr` is then that of the head. With
+                  `layer_decay` it is that of what stands behind the last block, which has it times
+                  `layer_decay`. 0: the same
     layer_decay   the backbone's rate is multiplied by it for each block away from the head; at
                   most 1
     optimiser     "adam", as published, "adamw", "sgd", "momentum" or "nesterov"
