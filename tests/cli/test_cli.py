@@ -154,10 +154,22 @@ def others(monkeypatch):
             EntryPoint("data", "tests.cli.test_cli:data_command", group),
             EntryPoint("broken", "tests.cli.test_cli:not_there", group),
             EntryPoint("certify", "tests.cli.test_cli:data_command", group),
+            EntryPoint("failing", "tests.cli.test_cli:FAILING.command", group),
             EntryPoint("silent", "tests.cli.test_cli:silent_command", group),
         ]
 
     monkeypatch.setattr(entry, "entry_points", found)
+
+
+class Failing:
+    """What its package has fails when it is loaded."""
+
+    @property
+    def command(self):
+        raise RuntimeError("no licence")
+
+
+FAILING = Failing()
 
 
 def data_command(arguments):
@@ -182,11 +194,13 @@ def test_commands_of_other_packages(capsys):
     assert "'broken' is tests.cli.test_cli:not_there, which cannot be loaded" in refused(
         capsys, "broken"
     )
+    assert "which cannot be loaded: RuntimeError: no licence" in refused(capsys, "failing")
     assert run(capsys, "certify", "--module", f"{HERE}:protonet", "--directions", "1")[0] == 0
     out = run(capsys, "--help")[1]
     assert "  data         read other data\n" in out
     assert "  silent       from tests.cli.test_cli\n" in out
     assert "  broken       cannot be loaded from tests.cli.test_cli:not_there\n" in out
+    assert "  failing      cannot be loaded from tests.cli.test_cli:FAILING.command\n" in out
     assert out.count("  certify ") == 1
 
 

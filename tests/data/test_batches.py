@@ -140,12 +140,23 @@ def test_what_becomes_of_the_last_batch_is_one_of_two_things():
         MixedBatches(source("a", 5), last_batch="pad")
 
 
+def test_a_source_of_one_sample_makes_no_batch_that_has_a_variance():
+    for last_batch in ("drop", "keep"):
+        with pytest.raises(SourceError, match="'a' has one labelled sample.*leave the source out"):
+            MixedBatches([source("a", 1), source("b", 9)], batch_size=4, last_batch=last_batch)
+    assert len(MixedBatches(source("a", 1), batch_size=1)[5].samples) == 1
+
+
 @pytest.mark.long
 @given(sources(), st.integers(1, 5), st.sampled_from(ORDERS))
 def test_unlabelled_samples_are_left_out(item, batch_size, order):
     known = (item.labels >= 0).reshape(len(item), -1).any(axis=1)
     if not known.any():
         with pytest.raises(SourceError, match="no labelled sample"):
+            MixedBatches(item, batch_size=batch_size, order=order)
+        return
+    if known.sum() == 1 < batch_size:
+        with pytest.raises(SourceError, match="one labelled sample"):
             MixedBatches(item, batch_size=batch_size, order=order)
         return
     batches = MixedBatches(item, batch_size=batch_size, order=order)

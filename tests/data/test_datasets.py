@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+from pathlib import PurePath
 
 import numpy as np
 import pytest
@@ -251,3 +252,15 @@ def test_a_class_without_a_folder_is_an_error_of_the_sampler_that_names_it(folde
     source = tx.ImageFolderSource(folder, tx.Task("pets", MultiClass(["cat", "dog", "owl"])))
     with pytest.raises(InfeasibleError, match="class 'owl' has 0 samples"):
         tx.EpisodeSampler(source, shots=1, queries=1)
+
+
+def test_the_order_of_a_folder_is_the_same_on_every_system(tmp_path, monkeypatch) -> None:
+    """Paths of Windows compare without case."""
+    names = ["a/Zebra.png", "a/ant.png", "a b/x.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    monkeypatch.setattr(PurePath, "__lt__", lambda one, two: str(one).lower() < str(two).lower())
+    source = tx.ImageFolderSource(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in source.paths] == names
+    assert source.labels.tolist() == [0, 0, 1]

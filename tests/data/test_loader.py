@@ -99,6 +99,11 @@ def test_multi_label_episodes_have_one_column_per_chosen_label() -> None:
     assert episode.support.y.shape == (len(episode.support), 3)
 
 
+def test_a_list_of_episodes_costs_nothing_between_them() -> None:
+    numbers = [0, 2**62]
+    assert [each.plan.index for each in Episodes(sampler()).__getitems__(numbers)] == numbers
+
+
 def test_labels_of_an_episode_may_be_changed_without_changing_the_plan() -> None:
     episodes = Episodes(sampler())
     episodes[0].support.y.add_(1)

@@ -186,3 +186,13 @@ def test_a_package_with_a_loss_of_ours_is_warned_of_once(site):
     with pytest.raises(TargetError, match="MultiClass has no loss 'focal'"):
         MultiClass(["a", "b"], loss="focal")
     assert "focal" not in MultiClass.objectives
+
+
+def test_a_package_that_fails_when_it_is_imported_is_named(site):
+    (site / "broken_rows.py").write_text("raise RuntimeError('no licence')\n")
+    write_package(site, "1.0", "broken_rows:ROW")
+    words = r"'installed-row' is broken_rows:ROW, which cannot be loaded: RuntimeError: no licence"
+    with pytest.raises(InputError, match=words):
+        METHODS["installed-row"]
+    # It has no claim to its name.
+    assert add_row(MINE) is MINE

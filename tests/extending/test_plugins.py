@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 import torch
@@ -282,3 +283,11 @@ def test_plan_and_run_with_workers(plugin, tmp_path, capsys, monkeypatch):
     assert (status, "my-protonet" in out) == (0, True), err
     status, out, err = run(capsys, "run", *asked, "--out", tmp_path / "two", "--jobs", "2")
     assert (status, "my-protonet" in out) == (0, True), err
+
+
+def test_annotations_of_a_plugin_are_as_it_writes_them(tmp_path):
+    """They are no texts, as those of the module that loads it are."""
+    path = tmp_path / "annotated.py"
+    path.write_text("def shots_of(count: int) -> int:\n    return count\n")
+    module = sys.modules[f"torchcross_plugin_{load_plugin(path)[:16]}"]
+    assert module.shots_of.__annotations__ == {"count": int, "return": int}

@@ -13,6 +13,7 @@ from torchcross._kit.whole_files import (
     UNFINISHED_NAME,
     open_whole,
     remove_abandoned,
+    unfinished_place,
     write_whole,
 )
 from torchcross.errors import WriteError
@@ -22,18 +23,23 @@ from torchcross.errors import WriteError
 def test_only_unfinished_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    dead = [tmp_path / f"a.png.{ended.pid}{rest}.part" for rest in ("", "-12ab")]
+    ours = UNFINISHED_NAME.fullmatch(unfinished_place(tmp_path / "a.png").name)["machine"]
+    dead = tmp_path / f"a.png.{ended.pid}-{ours}-12ab.part"
     kept = [
         tmp_path / name
         for name in (
             "a.png",
-            f"a.png.{os.getpid()}.part",
-            f"a.png.{os.getpid()}-12ab.part",
-            f"b.png.{ended.pid}-12ab.part",
+            f"a.png.{os.getpid()}-{ours}-12ab.part",
+            f"b.png.{ended.pid}-{ours}-12ab.part",
+            # Of another machine on a shared folder, where the process may run.
+            f"a.png.{ended.pid}-0123abcd-12ab.part",
+            # Of earlier versions, which do not say the machine.
+            f"a.png.{ended.pid}.part",
+            f"a.png.{ended.pid}-0123456789ab.part",
             "a.png.x.part",
         )
     ]
-    for path in (*dead, *kept):
+    for path in (dead, *kept):
         path.write_bytes(b"")
     remove_abandoned(tmp_path / "a.png")
     assert sorted(tmp_path.iterdir()) == sorted(kept)

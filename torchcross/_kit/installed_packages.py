@@ -56,7 +56,8 @@ def load_entry_point(point: EntryPoint, kind: str) -> Any:
     """What an entry point names; one that cannot be loaded is an error that names it."""
     try:
         return point.load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:
         raise InputError(
-            f"the {kind} {point.name!r} is {point.value}, which cannot be loaded: {error}"
+            f"the {kind} {point.name!r} is {point.value}, which cannot be loaded:"
+            f" {type(error).__name__}: {error}"
         ) from error

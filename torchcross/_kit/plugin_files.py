@@ -86,7 +86,7 @@ def _run(path: Path, code: bytes, name: str) -> None:
     sys.modules[name] = module
     try:
         with all_or_nothing():
-            exec(compile(code, str(path), "exec"), module.__dict__)
+            exec(compile(code, str(path), "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:
         sys.modules.pop(name, None)
         if isinstance(error, (Exception, SystemExit)):

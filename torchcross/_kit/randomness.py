@@ -116,6 +116,11 @@ def below_array(words: NDArray[np.uint64], bounds: NDArray[np.uint64]) -> NDArra
     return high.view(np.int64)
 
 
+def unit_numbers(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Words as numbers in [0, 1): their upper 53 bits, so exact, and never 1."""
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
 def distinct(words: Sequence[int], population: int) -> list[int]:
     """One number per word, all different, in [0, population)."""
     # The first steps of a Fisher-Yates shuffle; without a place picked twice, nothing was swapped.

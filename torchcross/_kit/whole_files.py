@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import platform
 import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,9 +20,14 @@ UNFINISHED = ".part"
 """The end of the names of unfinished files."""
 
 UNFINISHED_NAME = re.compile(
-    rf"(?P<name>.+)\.(?P<process>\d+)(-[0-9a-f]+)?{re.escape(UNFINISHED)}", re.DOTALL
+    r"(?P<name>.+)\.(?P<process>\d+)(-(?P<machine>[0-9a-f]{8})(?=-))?(-[0-9a-f]+)?"
+    rf"{re.escape(UNFINISHED)}",
+    re.DOTALL,
 )
-"""Such a name: that of the file, the process that writes it, and what no other machine has."""
+"""Such a name: that of the file, the process that writes it, its machine, and random digits.
+
+Names of earlier versions lack the machine.
+"""
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -36,7 +44,8 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 def unfinished_place(path: Path) -> Path:
     """A name beside a file that no other process has, on whatever machine: numbers repeat there."""
-    return path.with_name(f"{path.name}.{os.getpid()}-{uuid.uuid4().hex[:12]}{UNFINISHED}")
+    own = f"{os.getpid()}-{_machine()}-{uuid.uuid4().hex[:12]}"
+    return path.with_name(f"{path.name}.{own}{UNFINISHED}")
 
 
 def name_as_text(path: Path) -> str:
@@ -48,9 +57,25 @@ def remove_abandoned(path: Path) -> None:
     """Remove what processes of this machine left that were killed while they wrote this file."""
     for sibling in path.parent.iterdir():
         match = UNFINISHED_NAME.fullmatch(sibling.name)
-        if match and match["name"] == path.name and not _is_running(int(match["process"])):
+        if match is None or (match["name"], match["machine"]) != (path.name, _machine()):
+            continue
+        if not _is_running(int(match["process"])):
             with suppress(OSError):
                 sibling.unlink()
+
+
+@cache
+def _machine() -> str:
+    """What tells machines and containers apart, whose processes may have the same numbers.
+
+    It stays the same after a restart, so that what the machine left before can be removed.
+    """
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts.append(Path("/etc/machine-id").read_text(encoding="ascii", errors="replace"))
+    with suppress(OSError):
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
 
 
 def _is_running(process: int) -> bool:

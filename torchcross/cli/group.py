@@ -18,6 +18,7 @@ from textwrap import fill
 from types import ModuleType
 from typing import NoReturn
 
+from torchcross._kit.installed_packages import load_entry_point
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 
@@ -95,13 +96,7 @@ class ForeignCommand:
         return self._load()(arguments)
 
     def _load(self) -> Callable[[list[str]], int]:
-        try:
-            function: Callable[[list[str]], int] = self.entry_point.load()
-        except (ImportError, AttributeError) as error:
-            raise InputError(
-                f"the command {self.name!r} is {self.entry_point.value}, which cannot be loaded:"
-                f" {error}"
-            ) from error
+        function: Callable[[list[str]], int] = load_entry_point(self.entry_point, "command")
         return function
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchcross._kit.argument_checks import as_int, check_choice, is_number
-from torchcross._kit.randomness import Stream, below_array
+from torchcross._kit.randomness import Stream, below_array, unit_numbers
 from torchcross.data.loading.batches import LabelledBatch
 from torchcross.episode import Episode
 from torchcross.errors import InputError, MissingExtraError
@@ -125,7 +125,7 @@ class Augmentation:
             (_HORIZONTAL, self.horizontal_flip, -1),
             (_VERTICAL, self.vertical_flip, -2),
         ):
-            rows = _rows(_units(words[:, word]) < probability, images.device)
+            rows = _rows(unit_numbers(words[:, word]) < probability, images.device)
             changed[rows] = changed[rows].flip(side)
         warp = self._warp()
         if warp is None:
@@ -175,9 +175,9 @@ class Augmentation:
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """(n, 2, 3) matrices: where (x, y, 1) of the output is read; and which images move."""
         low, high = self._angles()
-        rotated = _units(words[:, _ROTATE]) < self.rotation_probability
-        angle = np.where(rotated, low + (high - low) * _units(words[:, _ANGLE]), 0.0)
-        cropped = _units(words[:, _CROP]) < self.crop_probability
+        rotated = unit_numbers(words[:, _ROTATE]) < self.rotation_probability
+        angle = np.where(rotated, low + (high - low) * unit_numbers(words[:, _ANGLE]), 0.0)
+        cropped = unit_numbers(words[:, _CROP]) < self.crop_probability
         x_scale, x_start = _crop(words[:, _LEFT], cropped, width, self.crop)
         y_scale, y_start = _crop(words[:, _TOP], cropped, height, self.crop)
         x_centre, y_centre = (width - 1) / 2, (height - 1) / 2
@@ -267,11 +267,6 @@ class Normalise:
         if not images.is_floating_point():
             values = values / 255
         return (values - mean) / std
-
-
-def _units(words: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Words as numbers in [0, 1): their upper 53 bits, so exact, and never 1."""
-    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _crop(

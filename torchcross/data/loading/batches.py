@@ -19,7 +19,7 @@ from torchcross.data.sampling.request import checked_seed
 from torchcross.data.sampling.sampler import as_sources
 from torchcross.data.sources.source import TaskSource, source_named
 from torchcross.episode import Batch
-from torchcross.errors import InputError
+from torchcross.errors import InputError, SourceError
 from torchcross.task import Task
 
 _COUNT_BLOCK = 4096
@@ -82,9 +82,12 @@ class MixedBatches:
     In both, the samples of a source come in shuffled passes: none comes again before all have come.
     Samples without a label are left out.
 
-    last_batch="drop"  the samples that make no full batch, others in every pass, are left out
+    last_batch="drop"  the samples that make no full batch, others in every pass, are left out. A
+                       source with fewer samples than `batch_size` is one batch of all of them
     last_batch="keep"  they are a smaller batch, but for a single one: it would have no variance in
                        BatchNorm, and is left out
+
+    A source with one labelled sample is refused, unless `batch_size` is 1.
 
     >>> from torchcross.data import toys
     >>> sources = [toys.binary(64, size=8), toys.ordinal(64, size=8)]
@@ -115,6 +118,7 @@ class MixedBatches:
             )
         self.order, self.last_batch = order, last_batch
         self._usable = {source.name: labelled_samples(source) for source in self.sources}
+        self._refuse_single_samples()
         self._per_pass = {
             name: _batches_in(len(usable), self.batch_size, last_batch)
             for name, usable in self._usable.items()
@@ -122,6 +126,14 @@ class MixedBatches:
         self._choice = SourceChoice(self.sources, weights, self.seed, "batches")
         self._shuffle = Stream(self.seed, "passes", self.batch_size)
         self._counts_before = {0: np.zeros(len(self._choice.names), dtype=np.int64)}
+
+    def _refuse_single_samples(self) -> None:
+        for name, usable in self._usable.items():
+            if len(usable) == 1 < self.batch_size:
+                raise SourceError(
+                    f"source {name!r} has one labelled sample, and a batch of one has no variance"
+                    " in BatchNorm; leave the source out, or give more samples"
+                )
 
     @property
     def seed(self) -> int:

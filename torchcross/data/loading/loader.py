@@ -99,8 +99,9 @@ class Episodes(Dataset[Episode]):
     def __getitems__(self, indices: Sequence[int]) -> list[Episode]:
         if len(indices):
             # A sampler plans a range several times as fast as a list.
-            span = range(indices[0], indices[-1] + 1)
-            indices = span if list(span) == list(indices) else indices
+            first, last = indices[0], indices[-1]
+            if last - first + 1 == len(indices) and list(range(first, last + 1)) == list(indices):
+                indices = range(first, last + 1)
         return [self.read(plan) for plan in self.sampler.batch(indices)]
 
     def read(self, plan: EpisodePlan) -> Episode:

@@ -172,7 +172,7 @@ def check_numbers(path: Path, plans: Sequence[EpisodePlan]) -> None:
     numbers = [plan.index for plan in plans]
     if min(numbers) < 0 or len(set(numbers)) < len(numbers):
         raise PlanFileError(
-            f"{path} is damaged: episodes are not numbered 0, 1, 2, ... once each; save it again"
+            f"{path} is damaged: an episode's number is negative, or stands twice; save it again"
         )
 
 

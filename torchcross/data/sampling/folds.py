@@ -21,6 +21,9 @@ _SEEDS = 2**32
 def stratified_folds(source: TaskSource, folds: int, *, seed: int = 0) -> tuple[Indices, ...]:
     """The samples of each fold, ascending: the same for the same labels, subjects and seed.
 
+    Another version of scikit-learn, which draws them, may draw other folds for the same seed; those
+    of a multi-label source do not depend on it.
+
     A subject is in one fold, where subjects are known. Classes (labels: with and without) have
     their share of each fold, as nearly as whole subjects allow. Samples without any known label are
     in none. Refused where a class has fewer subjects than there are folds, or a fold none of it.

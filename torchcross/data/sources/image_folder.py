@@ -124,12 +124,14 @@ class ImageFolderSource(TaskSource):
                 f"{self.root} has class folders but no images in them"
                 f" ({', '.join(sorted(IMAGE_ENDINGS))})"
             )
-        files = sorted((self.root / name, name.partition("/")[0]) for name in listing.images)
+        # Paths of Windows are in another order: they compare without case.
+        names = sorted(listing.images, key=lambda name: name.split("/"))
         self.passed_over = (*listing.others, *listing.hidden)
         if passed_over := listing.describe_passed_over():
             logger.warning("%s: passed over %s", self.root, passed_over)
-        self.paths = tuple(path for path, _ in files)
-        super().__init__(task, np.array([label for _, label in files]), groups=groups, name=name)
+        self.paths = tuple(self.root / name for name in names)
+        labels = np.array([name.partition("/")[0] for name in names])
+        super().__init__(task, labels, groups=groups, name=name)
         self._warnings = ImageWarnings(f"source {self.name!r}", self.background)
         self._cache = self._cache_of(cache)
 

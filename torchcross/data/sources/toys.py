@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchcross._kit.argument_checks import as_int, check_choice
-from torchcross._kit.randomness import Stream
+from torchcross._kit.randomness import Stream, unit_numbers
 from torchcross.data.sources.array_source import TensorSource
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 from torchcross.task import Task
@@ -86,11 +86,8 @@ def _draws(seed: int, domain: str, task: str, samples: int) -> Floats:
     """32 numbers in [0, 1) per image."""
     as_int("samples", samples)
     check_choice("domain", domain, ("ink", "chalk"))
-    return _unit(Stream(seed, "toys", domain, task).sequence(0, samples * 32)).reshape(samples, 32)
-
-
-def _unit(words: NDArray[np.uint64]) -> Floats:
-    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    words = Stream(seed, "toys", domain, task).sequence(0, samples * 32)
+    return unit_numbers(words).reshape(samples, 32)
 
 
 def _uniform_classes(draws: Floats, count: int) -> NDArray[np.int64]:
@@ -124,7 +121,7 @@ class _Canvas:
     def finish(self, seed: int, task: str) -> NDArray[np.uint8]:
         """Grey images (N, 1, size, size): marks on a noisy background."""
         words = Stream(seed, "toy noise", self.domain, task).sequence(0, self.marks.size)
-        noise = (_unit(words).reshape(self.marks.shape) - 0.5) * 70
+        noise = (unit_numbers(words).reshape(self.marks.shape) - 0.5) * 70
         paper, mark = (215, 60) if self.domain == "ink" else (50, 190)
         images = paper + (mark - paper) * self.marks + noise
         return np.clip(np.rint(images), 0, 255).astype(np.uint8)[:, None]
