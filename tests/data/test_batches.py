@@ -142,7 +142,7 @@ def test_what_becomes_of_the_last_batch_is_one_of_two_things():
 
 def test_a_source_of_one_sample_makes_no_batch_that_has_a_variance():
     for last_batch in ("drop", "keep"):
-        with pytest.raises(SourceError, match="'a' has one labelled sample.*leave the source out"):
+        with pytest.raises(SourceError, match=r"'a' has one labelled sample.*leave the source out"):
             MixedBatches([source("a", 1), source("b", 9)], batch_size=4, last_batch=last_batch)
     assert len(MixedBatches(source("a", 1), batch_size=1)[5].samples) == 1
 

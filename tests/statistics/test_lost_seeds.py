@@ -32,9 +32,7 @@ def test_a_training_seed_without_finite_predictions_is_left_out() -> None:
         assert value.interval.mean == other.interval.mean
         assert value.interval.half == other.interval.half
         assert value.predictions == other.predictions
-        assert value.interval.note.endswith(
-            "1 of 3 training seeds left out: no finite predictions"
-        )
+        assert value.interval.note.endswith("1 of 3 training seeds left out: no finite predictions")
         assert "left out" not in other.interval.note
 
 
