@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from medimeta_adapter.format.info import TaskInfo
 from torchcross._kit.argument_checks import checked_int
 from torchcross._kit.arrays import Indices
+from torchcross._kit.counts import count_text
 from torchcross._kit.randomness import Stream, permutation
 from torchcross.errors import InputError
 
@@ -66,7 +67,7 @@ def grid(
     rows = []
     for place, (name, images) in enumerate(classes[:most_classes]):
         drawn = images[permutation(stream, place, len(images))[:per_class]]
-        rows.append(_PictureRow(name, (_count_of(len(images), "image"),), dataset, drawn))
+        rows.append(_PictureRow(name, (count_text(len(images), "images"),), dataset, drawn))
     title = f"{info.name} ({info.id})" if info.name != info.id else info.id
     parts = (info.domain, f"task: {task_info.name}", _describe_kind(task_info))
     subtitle = "  ·  ".join((*parts, f"{info.total_num_samples:,} images"))
@@ -84,7 +85,7 @@ def overview(
     rows = [_overview_row(dataset, per_dataset, seed, tile) for dataset in datasets]
     if not rows:
         raise InputError("there is no dataset to show; give at least one")
-    title = _count_of(len(rows), "dataset")
+    title = count_text(len(rows), "datasets")
     subtitle = "the primary task of each, and classes of it"
     return _draw_page(title, subtitle, rows, "", tile, per_dataset)
 
@@ -96,10 +97,6 @@ def _check(tile: object, **counts: object) -> None:
 
 
 # -- which images ----------------------------------------------------------------------------------
-
-
-def _count_of(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _images_by_class(dataset: MedIMetaDataset, task: TaskInfo) -> list[tuple[str, Indices]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medimeta_adapter.audit.audited_dataset import AuditedDataset
 from medimeta_adapter.audit.findings import Findings
-from medimeta_adapter.format.annotations import read_annotations, subjects_of
+from medimeta_adapter.format.annotations import known_subject, read_annotations, subjects_of
 from medimeta_adapter.format.files import path_inside
 from medimeta_adapter.format.splits import SPLITS
 from torchcross.errors import DatasetFileError
@@ -43,8 +43,7 @@ def audit_annotations(dataset: AuditedDataset, findings: Findings) -> None:
         if f"tasks/{task}" in columns:
             _audit_task_column(dataset, task, labels, columns[f"tasks/{task}"], findings)
     if SUBJECTS in columns:
-        dataset.subjects = subjects_of(columns[SUBJECTS])
-        _audit_unknown_subjects(dataset, columns[SUBJECTS], findings)
+        _audit_subject_column(dataset, columns[SUBJECTS], findings)
 
 
 def _audit_split_column(dataset: AuditedDataset, column: NDArray[Any], findings: Findings) -> None:
@@ -91,16 +90,17 @@ def _audit_task_column(
     )
 
 
-def _audit_unknown_subjects(
+def _audit_subject_column(
     dataset: AuditedDataset, column: NDArray[Any], findings: Findings
 ) -> None:
-    # `subjects_of` gives an id of its own to every image whose cell is empty.
-    texts = np.array([text.strip() for text in column.tolist()], dtype=object)
+    names = np.array(list(map(known_subject, column.tolist())), dtype=object)
+    dataset.subjects = subjects_of(column)
+    dataset.named_subjects = np.unique(names[names != ""])
     findings.warning(
         "subject-unknown",
         dataset.name,
         "images without a subject; each counts as a subject of its own",
         file=_FILE,
         field=SUBJECTS,
-        examples=np.flatnonzero(np.asarray(dataset.subjects) != texts),
+        examples=np.flatnonzero(names == ""),
     )

@@ -26,6 +26,8 @@ class AuditedDataset:
     splits: dict[str, Indices] = field(default_factory=dict)
     original_splits: dict[str, Indices] = field(default_factory=dict)
     subjects: NDArray[Any] | None = None
+    named_subjects: NDArray[Any] | None = None
+    """The subjects without those that have no name, each once."""
 
     @property
     def name(self) -> str:

@@ -51,9 +51,9 @@ def audit_subjects(dataset: AuditedDataset, findings: Findings) -> None:
 def audit_shared_subjects(datasets: Sequence[AuditedDataset], findings: Findings) -> None:
     """Report ids that two datasets share if one can be a source while the other is the target."""
     known = [
-        (dataset, np.unique(dataset.subjects))
+        (dataset, dataset.named_subjects)
         for dataset in datasets
-        if dataset.subjects is not None
+        if dataset.named_subjects is not None
     ]
     for (one, its_subjects), (other, other_subjects) in combinations(known, 2):
         if left_out_together(one, other):

@@ -13,7 +13,7 @@ from medimeta_adapter.audit.audited_dataset import AuditedDataset
 from medimeta_adapter.audit.findings import Findings
 from medimeta_adapter.audit.scan import PixelRows
 from medimeta_adapter.format.files import path_inside, regular_file_size
-from torchcross._kit.arrays import Indices
+from torchcross._kit.arrays import evenly_spaced
 from torchcross.errors import DatasetFileError, TorchcrossError
 
 SAMPLED = 32
@@ -26,10 +26,6 @@ _PILLOW_ERRORS = (
 """What Pillow raises for damaged images."""
 
 _NAME = re.compile(r"(\d{1,12})\.tiff?")
-
-
-def sampled_rows(count: int) -> Indices:
-    return np.unique(np.linspace(0, count - 1, min(count, SAMPLED)).round().astype(np.int64))
 
 
 def audit_tiffs(dataset: AuditedDataset, pixels: PixelRows, findings: Findings) -> None:
@@ -54,7 +50,7 @@ def audit_tiffs(dataset: AuditedDataset, pixels: PixelRows, findings: Findings) 
         file="images",
         examples=sorted(row for row in names if row >= dataset.count),
     )
-    sampled = [row for row in sampled_rows(dataset.count).tolist() if row in names]
+    sampled = [row for row in evenly_spaced(dataset.count, SAMPLED).tolist() if row in names]
     differences = [_difference(dataset, pixels, row, names[row]) for row in sampled]
     examples = list(filter(None, differences))
     findings.error(

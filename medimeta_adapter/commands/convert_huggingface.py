@@ -18,6 +18,7 @@ from medimeta_adapter.commands.convert_options import (
     run_conversion,
     task_class_names,
 )
+from torchcross._kit.argument_checks import repeated_names
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError, MissingExtraError
 
@@ -71,11 +72,13 @@ def run(options: argparse.Namespace) -> int:
     )
 
 
-def _tasks(texts: list[str] | None) -> dict[str, str] | list[str] | None:
-    if texts is None or not any("=" in text for text in texts):
-        return texts
+def _tasks(texts: list[str] | None) -> dict[str, str] | None:
+    if texts is None:
+        return None
     parts = [text.partition("=") for text in texts]
-    return {column: kind or "multiclass" for column, _, kind in parts}
+    if twice := repeated_names(column for column, _, _ in parts):
+        raise InputError(f"--task names {twice} more than once; give each column once")
+    return {column: kind for column, _, kind in parts}
 
 
 def _load(options: argparse.Namespace) -> Any:

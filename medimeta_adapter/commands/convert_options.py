@@ -170,12 +170,20 @@ def class_names(text: str | None) -> dict[int, str] | list[str] | None:
     pairs = [part.partition("=") for part in parts]
     if not all(equals for _, equals, _ in pairs):
         return parts
-    try:
-        return {int(value): name.strip() for value, _, name in pairs}
-    except ValueError:
-        raise InputError(
-            f"label names {text!r}: give whole numbers before =, as in 0=no,4=some"
-        ) from None
+    names: dict[int, str] = {}
+    for value, _, name in pairs:
+        try:
+            number = int(value)
+        except ValueError:
+            raise InputError(
+                f"label names {text!r}: give whole numbers before =, as in 0=no,4=some"
+            ) from None
+        if number in names:
+            raise InputError(
+                f"label names {text!r}: {number} is here twice; give each number one name"
+            )
+        names[number] = name.strip()
+    return names
 
 
 def task_class_names(options: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Any]:

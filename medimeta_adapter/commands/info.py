@@ -15,13 +15,15 @@ from rich.table import Table
 from medimeta_adapter.commands.output import say, warnings_as_lines, write
 from medimeta_adapter.format.dataset import MedIMetaDataset
 from medimeta_adapter.format.info import DatasetInfo, TaskInfo
+from medimeta_adapter.format.splits import SPLITS
 from medimeta_adapter.leave_out.domains import By
 from medimeta_adapter.leave_out.meta_dataset import MedIMeta
+from torchcross._kit.counts import count_text
 from torchcross._kit.listing_table import keep_words_whole, listing_table
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError
 
-_NUMBERS = ("size", "images", "train", "val", "test")
+_NUMBERS = ("size", "images", *SPLITS)
 _OF_TASKS = ("task", "kind", "labels")
 
 
@@ -73,12 +75,12 @@ def _print_infos(infos: list[DatasetInfo]) -> None:
         listing = _narrow_listing_of(infos)
     say(listing)
     totals = {
-        "dataset": len(infos),
-        "task": sum(len(info.tasks) for info in infos),
-        "domain": len({info.domain for info in infos}),
-        "image": sum(info.total_num_samples for info in infos),
+        "datasets": len(infos),
+        "tasks": sum(len(info.tasks) for info in infos),
+        "domains": len({info.domain for info in infos}),
+        "images": sum(info.total_num_samples for info in infos),
     }
-    counts = [f"{count:,} {name}{'' if count == 1 else 's'}" for name, count in totals.items()]
+    counts = [count_text(count, name) for name, count in totals.items()]
     write(f"{', '.join(counts)}\n")
 
 
@@ -134,9 +136,7 @@ def _info_as_dict(info: DatasetInfo) -> dict[str, Any]:
         "domain": info.domain,
         "input_size": list(info.input_size),
         "samples": info.total_num_samples,
-        "splits": {
-            name: getattr(info.splits_num_samples, name) for name in ("train", "val", "test")
-        },
+        "splits": {name: getattr(info.splits_num_samples, name) for name in SPLITS},
         "license": info.license,
         "domain_overlaps": list(info.domain_overlaps),
         "subject_overlaps": list(info.subject_overlaps),

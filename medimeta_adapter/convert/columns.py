@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from medimeta_adapter.convert.rows import Texts
-from medimeta_adapter.format.annotations import subjects_of
+from medimeta_adapter.format.annotations import known_subject
 from torchcross.errors import InputError
 
 
@@ -22,17 +22,9 @@ def texts(values: Any, what: str) -> Texts | None:
 
 
 def subjects(values: Any, what: str) -> Texts | None:
-    """Subjects as the reader sees them: a row without a name ("", NaN, None, n/a, ...) is a subject
-    of its own.
-    """
+    """The subject of each row, "" where it is unknown (NaN, None, n/a, ...)."""
     column = texts(values, what)
-    return None if column is None else np.array(subjects_of(column).tolist(), dtype=str)
-
-
-def names_a_subject(text: str) -> bool:
-    """Whether the reader accepts a text as the name of a subject."""
-    column = np.array([text], dtype=object)
-    return bool(subjects_of(column)[0] == text.strip())
+    return None if column is None else np.array(list(map(known_subject, column.tolist())), str)
 
 
 def as_text(value: Any, what: str) -> str:

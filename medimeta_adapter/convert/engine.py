@@ -17,7 +17,7 @@ from medimeta_adapter.convert.left_out import LEFT_OUT_FILE, left_out_table, row
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.resumed import check_resumed
 from medimeta_adapter.convert.row_filters import drop_duplicates, drop_unreadable, limit_per_class
-from medimeta_adapter.convert.rows import Row, Rows
+from medimeta_adapter.convert.rows import Row, Rows, Texts
 from medimeta_adapter.convert.splits import Splits, assign_splits
 from medimeta_adapter.convert.unlabelled_images import (
     UNLABELLED_FILE,
@@ -184,17 +184,16 @@ def _decode_or_error(decoder: Decoder, row: Row, place: int) -> NDArray[np.uint8
 def _add(
     writer: DatasetWriter, rows: Rows, splits: Splits, places: Indices, images: NDArray[np.uint8]
 ) -> None:
-    original_splits = None
-    if splits.original is not None:
-        original_splits = [split or None for split in splits.original[places].tolist()]
-    subjects = None if rows.subjects is None else rows.subjects[places].tolist()
+    def texts_or_none(column: Texts | None) -> list[str | None] | None:
+        return None if column is None else [text or None for text in column[places].tolist()]
+
     writer.add_batch(
         images,
         {name: values[places] for name, values in rows.labels.items()},
         splits=None,
-        original_splits=original_splits,
+        original_splits=texts_or_none(splits.original),
         original_filepaths=[rows.names[place] for place in places.tolist()],
-        patient_ids=subjects,
+        patient_ids=texts_or_none(rows.subjects),
         stamps=None if rows.stamps is None else rows.stamps(places),
     )
 

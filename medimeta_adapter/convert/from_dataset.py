@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from medimeta_adapter.convert.grey import common_channels
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.parts import Parts, read_one_by_one
 from medimeta_adapter.convert.rows import Decoded, Pixels, Rows
-from medimeta_adapter.convert.tasks import LabelNames, encode_task
+from medimeta_adapter.convert.tasks import LabelNames, encode_task, label_names
+from torchcross.data.sources.image_files import list_some
 from torchcross.errors import InputError, ReadError
 
 _DEEPEST = 16
@@ -41,8 +42,9 @@ def dataset(
     `source` is one dataset, or a mapping such as {"train": dataset, "test": dataset}.
 
     labels   class names (default: `source.classes`; for a `Subset`, those of the whole dataset)
-    values   one label per item (default: `source.targets`, `source.labels`, or the labels of all
-             items, which are then read once more)
+    values   one label per item (default: `source.targets` or `source.labels` if no
+             `target_transform` changes them, else the labels of all items, which are then read
+             once more)
 
     Items are read one after the other, because not every dataset is safe with several threads.
     """
@@ -56,6 +58,8 @@ def dataset(
             )
     parts = Parts(source)
     datasets = list(parts.by_name.values())
+    if values is None or labels is None:
+        _refuse_other_classes(parts.by_name)
     if values is None:
         values = np.concatenate([_labels(part) for part in datasets]) if len(parts) else []
     first = datasets[0] if datasets else None
@@ -117,6 +121,24 @@ def _classes(part: Any) -> Any:
     return getattr(part, "classes", None)
 
 
+def _refuse_other_classes(parts: Mapping[str, Any]) -> None:
+    """Refuse parts in which one number may stand for different classes."""
+    all_classes = {name: _classes(part) for name, part in parts.items()}
+    known = {
+        name: label_names(classes) or {}
+        for name, classes in all_classes.items()
+        if isinstance(classes, Mapping | Sequence | np.ndarray)
+    }
+    first = next(iter(known), "")
+    for name, classes in known.items():
+        if classes != known[first]:
+            raise InputError(
+                f"the classes of {first!r} are {list_some(list(known[first].values()))}, those of"
+                f" {name!r} are {list_some(list(classes.values()))}, so that one number may mean"
+                " two classes; give all parts the same classes, or values= with labels="
+            )
+
+
 def _item(part: Any, place: int) -> tuple[Any, Any]:
     item = part[place]
     if not isinstance(item, tuple | list) or len(item) < 2:
@@ -125,7 +147,8 @@ def _item(part: Any, place: int) -> tuple[Any, Any]:
 
 
 def _labels(part: Any) -> NDArray[Any]:
-    for name in ("targets", "labels"):
+    is_changed = getattr(part, "target_transform", None) is not None
+    for name in () if is_changed else ("targets", "labels"):
         labels = getattr(part, name, None)
         if labels is not None and not callable(labels) and len(labels) == len(part):
             return np.asarray(labels)

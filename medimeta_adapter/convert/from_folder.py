@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from medimeta_adapter.convert.columns import names_a_subject
 from medimeta_adapter.convert.engine import build, check_target
 from medimeta_adapter.convert.grey import common_channels
 from medimeta_adapter.convert.left_out import passed_over_files
@@ -17,6 +16,7 @@ from medimeta_adapter.convert.resumed import file_stamps
 from medimeta_adapter.convert.rows import Encoded, Rows, Texts, lazy_file_reader
 from medimeta_adapter.convert.splits import SPLIT_WORDS, merged_split_words, split_names
 from medimeta_adapter.convert.tasks import LabelNames, encode_task
+from medimeta_adapter.format.annotations import known_subject
 from torchcross.data.sources.image_files import IMAGE_ENDINGS, list_image_files, list_some
 from torchcross.errors import InputError
 
@@ -87,7 +87,7 @@ def image_folder(
 
 
 def subjects_from(names: list[str], pattern: str | None) -> Texts | None:
-    """The text that the first group of the pattern matches, or the name itself without a match."""
+    """The text that the first group of the pattern matches, "" without a match."""
     if pattern is None:
         return None
     try:
@@ -103,9 +103,8 @@ def subjects_from(names: list[str], pattern: str | None) -> Texts | None:
         raise InputError(
             f"subject={pattern!r} is found in none of {len(names)} paths such as {names[0]!r}"
         )
-    texts = [(match and match[1]) or "" for match in matches]
-    pairs = zip(names, texts, strict=True)
-    return np.array([text if names_a_subject(text) else name for name, text in pairs])
+    texts = ((match and match[1]) or "" for match in matches)
+    return np.array([known_subject(text) for text in texts])
 
 
 @dataclass(frozen=True)

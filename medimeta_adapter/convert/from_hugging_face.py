@@ -40,8 +40,9 @@ def hugging_face(
 
     image     the column of images (default: the only one with the feature Image)
     tasks     label columns, or {column: kind} if a ClassLabel, or a column of whole numbers or
-              texts, is "binary", "multiclass" or "ordinal" (default: all columns with the feature
-              ClassLabel, "multiclass", or a list of it, "multilabel")
+              texts, is "binary", "multiclass" or "ordinal"; "" is the kind of its feature
+              (default: all columns with the feature ClassLabel, "multiclass", or a list of it,
+              "multilabel")
     labels    names of labels, by column: for columns of whole numbers or texts, which have none
     subject   the column of subjects
     """
@@ -156,11 +157,9 @@ def _task_kinds(
     for name, feature in features.items():
         if _is_plain_column(feature):
             possible[name] = "multiclass"
-    if isinstance(tasks, Mapping):
-        kinds = dict(tasks)
-    else:
-        columns = [tasks] if isinstance(tasks, str) else tasks or ()
-        kinds = {name: possible.get(name, "") for name in columns}
+    if not isinstance(tasks, Mapping):
+        tasks = dict.fromkeys([tasks] if isinstance(tasks, str) else tasks or (), "")
+    kinds = {name: kind or possible.get(name, "") for name, kind in tasks.items()}
     if not kinds:
         raise InputError(
             f"no column of {list(features)} has the feature ClassLabel; cast one:"

@@ -14,11 +14,11 @@ from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.parts import Parts
 from medimeta_adapter.convert.rows import Decoded, Row, Rows
 from medimeta_adapter.convert.tasks import LabelNames, encode_task
+from medimeta_adapter.format.splits import SPLITS
 from medimeta_adapter.preprocess import centred_slices
 from torchcross._kit.arrays import Indices
 from torchcross.errors import DatasetFileError, InputError
 
-_SPLITS = ("train", "val", "test")
 _TARGETS = {
     "multi-class": "multiclass",
     "binary-class": "binary",
@@ -60,7 +60,7 @@ def medmnist(
     volumes = _volumes(path, images, slices)
     all_values = np.concatenate([member.read_all() for member in values])
     info, encoded = encode_task(task, _TARGETS[kind], all_values, labels)
-    parts = Parts(dict(zip(_SPLITS, images, strict=True)))
+    parts = Parts(dict(zip(SPLITS, images, strict=True)))
     rows = Rows(
         kind=path.name,
         path=path,
@@ -85,7 +85,7 @@ def _plane(images: list[Member], slices: Literal[0, 1, 2] | None) -> tuple[int, 
 def _arrays(path: Path) -> tuple[list[Member], list[Member]]:
     """The images and labels of the three splits."""
     members = npz_members(path)
-    names = [f"{split}_{kind}" for kind in ("images", "labels") for split in _SPLITS]
+    names = [f"{split}_{kind}" for kind in ("images", "labels") for split in SPLITS]
     if missing := [name for name in names if name not in members]:
         raise DatasetFileError(
             f"{path} has no {', '.join(missing)}, only {', '.join(members) or 'nothing'}; is it"

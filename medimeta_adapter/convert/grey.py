@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from medimeta_adapter.convert.rows import Pixels, evenly_spaced, is_grey
+from medimeta_adapter.convert.rows import Pixels, is_grey
+from torchcross._kit.arrays import evenly_spaced
 
 _LOOKS = 32
 

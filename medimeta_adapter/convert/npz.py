@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchcross._kit.arrays import Indices
-from torchcross._kit.npy_files import BROKEN_HEADER
+from torchcross._kit.npy_files import BROKEN_HEADER, read_npy_header
 from torchcross._kit.user_files import check_regular
 from torchcross._kit.zip_files import DAMAGED_ZIP, UNREADABLE_MEMBER
 from torchcross.errors import DatasetFileError
 
-_LONGEST_HEADER = 10_000
 # What is read at once: one image or volume, or all labels. Zeros pack to almost nothing.
 _LARGEST_READ = 1 << 28
 _ALWAYS_POSSIBLE = 1 << 20
@@ -45,7 +43,7 @@ class Member:
         size = self.dtype.itemsize * math.prod(self.shape[1:])
         _check_size(self.path, self.name, size)
         with _open_member(self.path, self.name) as stream:
-            _header(stream)
+            read_npy_header(stream)
             at = 0
             for place in places.tolist():
                 _skip(stream, (place - at) * size)
@@ -58,7 +56,7 @@ class Member:
         size = self.dtype.itemsize * math.prod(self.shape)
         _check_size(self.path, self.name, size)
         with _open_member(self.path, self.name) as stream:
-            _header(stream)
+            read_npy_header(stream)
             return np.frombuffer(_exactly(stream, size), self.dtype).reshape(self.shape)
 
 
@@ -86,7 +84,7 @@ def npz_members(path: Path) -> dict[str, Member]:
 
 def _member(path: Path, name: str, entry: zipfile.ZipInfo) -> Member:
     with _open_member(path, name) as stream:
-        shape, fortran, dtype = _header(stream)
+        shape, fortran, dtype = read_npy_header(stream)
         start = stream.tell()
     if dtype.hasobject:
         raise DatasetFileError(
@@ -129,17 +127,6 @@ def _open_member(path: Path, name: str) -> Iterator[IO[bytes]]:
         raise DatasetFileError(
             f"{path}: {name} cannot be read ({str(error)[:120]}); fetch it again"
         ) from error
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        version = np.lib.format.read_magic(stream)
-        if version == (1, 0):
-            return np.lib.format.read_array_header_1_0(stream, max_header_size=_LONGEST_HEADER)
-        if version == (2, 0):
-            return np.lib.format.read_array_header_2_0(stream, max_header_size=_LONGEST_HEADER)
-    raise ValueError(f"version {version} of the .npy format")
 
 
 def _skip(stream: IO[bytes], count: int) -> None:

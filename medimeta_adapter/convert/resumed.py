@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from medimeta_adapter.convert.decoder import Decoder, has_transparency, is_one_colour
-from medimeta_adapter.convert.rows import Decoded, Rows, evenly_spaced
+from medimeta_adapter.convert.rows import Decoded, Rows
 from medimeta_adapter.convert.unreadable_images import describe_error
 from medimeta_adapter.writing.writer import DatasetWriter
-from torchcross._kit.arrays import Indices
+from torchcross._kit.arrays import Indices, evenly_spaced
 from torchcross.data.sources.image_files import list_some
 from torchcross.errors import WriteError
 

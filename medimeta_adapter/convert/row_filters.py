@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from medimeta_adapter.convert.left_out import LeftOut, LeftOutReason
 from medimeta_adapter.convert.options import Options
-from medimeta_adapter.convert.rows import Row, Rows, evenly_spaced
+from medimeta_adapter.convert.rows import Row, Rows
 from medimeta_adapter.convert.unlabelled_images import unknown_answers
 from medimeta_adapter.convert.unreadable_images import describe_error, unreadable_images_error
-from torchcross._kit.arrays import Indices
+from torchcross._kit.arrays import Indices, evenly_spaced
 from torchcross._kit.threads import results_in_order
 from torchcross.errors import InputError
 

@@ -113,7 +113,7 @@ class Rows:
     names             the origin of each row, for errors and for `original_filepath`
     stamps            values that change if the content of rows changes, without reading it
     content           one such value for the whole source
-    subjects          per row
+    subjects          per row, "" where it is unknown
     splits            per row, if the user gave them
     original_splits   per row, "" if the source does not say
     are_files         whether each row is an image file, which may be unreadable
@@ -215,8 +215,3 @@ def _is_unicode(text: str) -> bool:
 def lazy_file_reader(root: Path, names: Sequence[str]) -> Callable[[Indices], Iterator[Row]]:
     """`Rows.read` for image files below a folder."""
     return lambda places: (Encoded(root / names[place]) for place in places.tolist())
-
-
-def evenly_spaced(count: int, most: int) -> Indices:
-    """At most `most` of the places 0 .. count-1, evenly spaced, the first and the last included."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))

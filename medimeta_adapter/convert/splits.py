@@ -10,11 +10,12 @@ import numpy as np
 from medimeta_adapter.convert.options import Options
 from medimeta_adapter.convert.rows import Rows, Texts
 from medimeta_adapter.convert.splitting import split_by_subject
+from medimeta_adapter.format.annotations import subjects_of
+from medimeta_adapter.format.splits import SPLITS
 from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError
 
-_NAMES = ("train", "val", "test")
-_SYNONYMS = {name: name for name in _NAMES} | {
+_SYNONYMS = {name: name for name in SPLITS} | {
     "training": "train",
     "valid": "val",
     "validation": "val",
@@ -80,7 +81,7 @@ def assign_splits(rows: Rows, options: Options) -> Splits:
     if options.splits == "new" or original is None:
         return Splits(_draw(rows, options, None), original)
     _check_complete(rows, original)
-    kept = {name: np.flatnonzero(original == name) for name in _NAMES}
+    kept = {name: np.flatnonzero(original == name) for name in SPLITS}
     if all(map(len, kept.values())):
         return Splits(original, original, _count_shared_subjects(rows, original))
     return Splits(_complete(rows, options, kept), original)
@@ -107,8 +108,9 @@ def _draw(rows: Rows, options: Options, keep: dict[str, Indices] | None) -> Text
     if task.multilabel:
         # For strata an unknown answer counts as no; for one class per image it is a class.
         labels = (labels == 1).astype(np.int64)
+    subjects = None if rows.subjects is None else subjects_of(rows.subjects)
     drawn = split_by_subject(
-        labels, rows.subjects, fractions=options.fractions, seed=options.seed, keep=keep
+        labels, subjects, fractions=options.fractions, seed=options.seed, keep=keep
     )
     return np.asarray(drawn, dtype="<U5")
 

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, StratifiedKFold
 
+from medimeta_adapter.format.splits import SPLITS
 from torchcross._kit.argument_checks import checked_int
 from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError
 
-SPLITS = ("train", "val", "test")
 _MOST_FOLDS = 20
 _OPEN = -1
 
@@ -93,32 +93,42 @@ def split_report(
 ) -> SplitReport:
     """Count samples, subjects and classes per split; a subject in two splits is an error."""
     names = np.asarray(splits)
+    if names.ndim != 1 or not len(names):
+        raise InputError(f"splits have shape {names.shape}; give one per sample, (N,)")
+    if unknown := [name for name in dict.fromkeys(names.tolist()) if name not in SPLITS]:
+        raise InputError(f"splits name {unknown!r:.120}; the splits are {list(SPLITS)}")
     groups = _groups(names, subjects)
     values = np.zeros((len(names), 0)) if labels is None else np.asarray(labels)
+    for what, column in (("labels", values), ("subjects", groups)):
+        if len(column) != len(names):
+            raise InputError(f"{len(names)} splits and {len(column)} {what}; give one per sample")
+    if subjects is not None:
+        _refuse_shared(names, groups, np.asarray(subjects).tolist())
     samples, people, classes = {}, {}, {}
     for split in SPLITS:
         inside = names == split
         samples[split], people[split] = int(inside.sum()), len(np.unique(groups[inside]))
         classes[split] = _class_counts(values, inside)
-    if sum(people.values()) != len(np.unique(groups)):
-        _refuse_shared(names, groups, np.asarray(subjects))
     return SplitReport(samples, people, classes)
 
 
 def _class_counts(values: NDArray[Any], inside: NDArray[np.bool_]) -> dict[Any, int]:
     if values.ndim == 2:
-        return {column: int(values[inside, column].sum()) for column in range(values.shape[1])}
-    return {value.item(): int((values[inside] == value).sum()) for value in np.unique(values)}
+        return dict(enumerate((values[inside] == 1).sum(axis=0).tolist()))
+    distinct = np.unique(values).tolist()
+    return {value: int((values[inside] == value).sum()) for value in distinct}
 
 
-def _refuse_shared(names: NDArray[Any], groups: Indices, subjects: NDArray[Any]) -> None:
-    for group in np.unique(groups):
-        splits = np.unique(names[groups == group])
-        if len(splits) > 1:
-            subject = subjects[groups == group][0].item()
-            raise InputError(
-                f"subject {subject!r} is in the splits {splits.tolist()}; divide by subject"
-            )
+def _refuse_shared(names: NDArray[Any], groups: Indices, subjects: list[Any]) -> None:
+    _, codes = np.unique(names, return_inverse=True)
+    pairs = np.unique(np.stack([groups, codes]), axis=1)
+    shared = pairs[0, 1:][pairs[0, 1:] == pairs[0, :-1]]
+    if len(shared):
+        inside = np.flatnonzero(groups == shared[0])
+        raise InputError(
+            f"subject {subjects[inside[0]]!r} is in the splits {np.unique(names[inside]).tolist()};"
+            " divide by subject"
+        )
 
 
 # -- arguments -------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ class PublishedData:
         return "" if is_same else ", of another version; overwrite=True (--overwrite) replaces it"
 
     def _unpacking_folder(self, dataset: PublishedDataset) -> Path:
-        return self._out / f".{dataset.id}.partial"
+        return self._out / f".{dataset.id}.fetching"
 
     def _outcome(self, dataset: PublishedDataset, state: Any, reason: str = "") -> FetchOutcome:
         folder, licence = self._out / dataset.id, dataset.license

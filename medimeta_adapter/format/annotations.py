@@ -91,10 +91,13 @@ def means_unknown(text: str) -> bool:
     return text.strip().lower() in _UNKNOWN
 
 
+def known_subject(text: str) -> str:
+    """Return the name of a subject, or an empty text if it is unknown."""
+    return "" if means_unknown(text) else text.strip()
+
+
 def subjects_of(column: NDArray[Any]) -> NDArray[Any]:
     """Return who each sample comes from; one without a name is a subject of its own."""
-    subjects = [text.strip() for text in column.tolist()]
-    for row, subject in enumerate(subjects):
-        if means_unknown(subject):
-            subjects[row] = f"unknown subject of row {row}"
+    names = map(known_subject, column.tolist())
+    subjects = [name or f"unknown subject of row {row}" for row, name in enumerate(names)]
     return np.array(subjects, dtype=object)

@@ -1,9 +1,12 @@
-"""Mappings that nobody changes."""
+"""Plain values and mappings that nobody changes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any, TypeVar
+
+import numpy as np
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -34,10 +37,29 @@ class FrozenMapping(Mapping[Key, Value]):
 
 
 def freeze(value: Any) -> Any:
-    """Return mappings and lists, at every depth, as frozen mappings and tuples."""
+    """Return mappings and lists, at every depth, as frozen mappings and tuples.
+
+    Values of numpy and members of enumerations become the plain values that files can hold.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        plain = value.tolist()
+        # A long double has no plain value.
+        return value if isinstance(plain, np.generic) else freeze(plain)
     if isinstance(value, Mapping):
-        return FrozenMapping({key: freeze(item) for key, item in value.items()})
-    return tuple(map(freeze, value)) if isinstance(value, list | tuple) else value
+        return FrozenMapping({freeze(key): freeze(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(map(freeze, value))
+    if isinstance(value, str):
+        # `str()` asks the class of the value.
+        return str.__str__(value)
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return int(value) if is_integer else value
+
+
+def freeze_fields(instance: Any) -> None:
+    """Put what `freeze` returns into each field of a frozen dataclass."""
+    for entry in fields(instance):
+        object.__setattr__(instance, entry.name, freeze(getattr(instance, entry.name)))
 
 
 def thaw(value: Any) -> Any:

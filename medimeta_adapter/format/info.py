@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from medimeta_adapter.format.frozen import FrozenMapping, freeze, thaw
+from medimeta_adapter.format.frozen import FrozenMapping, freeze_fields, thaw
 from medimeta_adapter.format.problems import (
     TARGETS,
     Problem,
@@ -20,17 +20,12 @@ from medimeta_adapter.format.problems import (
     refuse_first,
     task_problems,
 )
-from medimeta_adapter.format.yaml import Node, load
+from medimeta_adapter.format.yaml import LARGEST, Node, load, parse
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import DatasetFileError, InputError
 from torchcross.targets import Target
 
 _SHOWN = 8
-# The fields of a description that hold lists and mappings.
-FROZEN_FIELDS = (
-    *("tasks", "input_size", "domain_overlaps", "subject_overlaps"),
-    *("original_data", "extra"),
-)
 
 
 @dataclass(frozen=True)
@@ -49,12 +44,11 @@ class TaskInfo:
     missing_label: int | None = None
 
     def __post_init__(self) -> None:
+        freeze_fields(self)
         refuse_first(
             "task", task_problems(self.name, self.task_target, self.labels, self.missing_label)
         )
         object.__setattr__(self, "task_target", TaskTarget(self.task_target))
-        object.__setattr__(self, "labels", freeze(self.labels))
-        object.__setattr__(self, "extra", freeze(self.extra))
 
     def target(self) -> Target:
         """Return the target, with these classes; the grades of an ordinal task are the keys."""
@@ -85,6 +79,7 @@ class SplitCounts:
     test: int = 0
 
     def __post_init__(self) -> None:
+        freeze_fields(self)
         counts = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         refuse_first("split counts", count_problems(counts, ()))
 
@@ -114,10 +109,9 @@ class DatasetInfo:
     extra: Mapping[str, Any] = field(default_factory=FrozenMapping)
 
     def __post_init__(self) -> None:
+        freeze_fields(self)
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         refuse_first("dataset", dataset_problems(values))
-        for name in FROZEN_FIELDS:
-            object.__setattr__(self, name, freeze(getattr(self, name)))
 
     @property
     def primary_task(self) -> TaskInfo:
@@ -272,6 +266,28 @@ def info_text(info: DatasetInfo) -> str:
     document = _with_extra(document, info.extra, f"dataset {info.id!r}")
     text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
     return text
+
+
+def check_text(info: DatasetInfo) -> None:
+    """Refuse a description that info.yaml cannot hold, or that could not be read from there."""
+    try:
+        text = info_text(info)
+    except yaml.YAMLError as error:
+        raise InputError(
+            f"dataset {info.id!r}: info.yaml cannot hold {error.args[-1]!r:.80}; give texts,"
+            " numbers, truth values, lists and mappings"
+        ) from None
+    if (size := len(text.encode())) > LARGEST:
+        raise InputError(
+            f"dataset {info.id!r}: info.yaml would have {size:,} bytes, and at most {LARGEST:,} are"
+            " read; shorten its texts"
+        )
+    try:
+        parse(text, Path("info.yaml"))
+    except DatasetFileError as error:
+        raise InputError(
+            f"dataset {info.id!r} could not be read again: {error}; change what stands there"
+        ) from None
 
 
 def _task_entry(task: TaskInfo) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
+from medimeta_adapter.format.splits import SPLITS
 from torchcross.errors import InputError, TargetError
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 
@@ -136,7 +137,7 @@ def count_problems(counts: Any, at: tuple[Any, ...]) -> Iterator[Problem]:
         )
         return
     for name, count in counts.items():
-        if name not in ("train", "val", "test"):
+        if name not in SPLITS:
             yield (*at, name), f"{name!r:.60} is no split; there are train, val and test"
         elif not _is_count(count):
             yield (*at, name), f"{count!r:.60} is no number of samples; give an integer from 0"

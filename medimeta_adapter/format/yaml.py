@@ -74,6 +74,11 @@ def load(path: Path) -> Node:
         raise DatasetFileError(
             f"{path}, line {line}: not UTF-8 text ({error.reason}); save the file as UTF-8"
         ) from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Node:
+    """Return the one document of a text, as a tree of nodes; `path` is for errors."""
     directives = len(_DIRECTIVE.findall(text))
     if directives > _MOST_DIRECTIVES:
         raise DatasetFileError(

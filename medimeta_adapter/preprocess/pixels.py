@@ -26,7 +26,7 @@ _CONVERTED = {
     "La": "LA",
     "RGBa": "RGBA",
 }
-_TRANSPARENT = {"L": "LA", "RGB": "RGBA"}
+_TRANSPARENT = {"1": "LA", "L": "LA", "RGB": "RGBA"}
 
 
 def pixels_of(image: object) -> Pixels:

@@ -7,8 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from medimeta_adapter.format.frozen import FrozenMapping, freeze, thaw
-from medimeta_adapter.format.info import FROZEN_FIELDS, DatasetInfo, SplitCounts, TaskInfo
+from medimeta_adapter.format.frozen import FrozenMapping, freeze_fields, thaw
+from medimeta_adapter.format.info import DatasetInfo, SplitCounts, TaskInfo, check_text
+from torchcross.errors import InputError
+
+RESERVED_COLUMNS = frozenset(
+    {"filepath", "split", "original_filepath", "original_split", "patient_id"}
+)
+"""The columns of annotations.csv that the writer fills, beside those of the tasks."""
+
+_NOT_IN_FILE_NAMES = '<>:"|?*'
 
 
 @dataclass(frozen=True)
@@ -32,10 +40,10 @@ class DatasetDraft:
     extra: Mapping[str, Any] = field(default_factory=FrozenMapping)
 
     def __post_init__(self) -> None:
-        for name in FROZEN_FIELDS:
-            object.__setattr__(self, name, freeze(getattr(self, name)))
+        freeze_fields(self)
         # The checks of DatasetInfo are those of a draft.
-        self.info(1, SplitCounts(), SplitCounts())
+        check_text(self.info(1, SplitCounts(), SplitCounts()))
+        _check_names([task.name for task in self.tasks])
 
     @classmethod
     def from_info(cls, info: DatasetInfo) -> DatasetDraft:
@@ -82,7 +90,34 @@ class DatasetDraft:
 
     def with_extra(self, **extra: Any) -> DatasetDraft:
         """Return the draft with further keys in info.yaml, such as how the images were made."""
+        if clash := [key for key in extra if key in self.extra]:
+            raise InputError(
+                f"dataset {self.id!r} has the extra keys {clash}, which are filled when it is"
+                " written; rename them"
+            )
         return replace(self, extra={**self.extra, **extra})
+
+
+def _check_names(tasks: Sequence[str]) -> None:
+    """Refuse names of tasks that are no names of columns, or of files on every system."""
+    earlier: dict[str, str] = {}
+    for name in tasks:
+        if name in RESERVED_COLUMNS:
+            raise InputError(
+                f"the task {name!r} has the name of a column of annotations.csv that the writer"
+                " fills itself; give the task another name"
+            )
+        if marks := [mark for mark in _NOT_IN_FILE_NAMES if mark in name]:
+            raise InputError(
+                f"the task {name!r} names a file, and Windows has no files with"
+                f" {' or '.join(marks)} in their names; give the task another name"
+            )
+        # Names that differ in their case alone are one file on macOS and Windows.
+        if (twin := earlier.setdefault(name.casefold(), name)) != name:
+            raise InputError(
+                f"the tasks {twin!r} and {name!r} would share one file on macOS and Windows; give"
+                " names that differ not only in upper and lower case"
+            )
 
 
 def _tasks_by_name(values: Mapping[str, Any]) -> dict[str, Any]:

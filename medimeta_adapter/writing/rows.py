@@ -12,13 +12,12 @@ from PIL import Image
 
 from medimeta_adapter.format.info import TaskInfo
 from medimeta_adapter.format.splits import SPLITS
-from medimeta_adapter.writing.draft import DatasetDraft
+from medimeta_adapter.writing.draft import RESERVED_COLUMNS, DatasetDraft
 from torchcross._kit.missing_labels import MISSING
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError, LabelError
 from torchcross.targets import Target
 
-_RESERVED = frozenset({"filepath", "split", "original_filepath", "original_split", "patient_id"})
 _MODES = {1: "L", 3: "RGB"}
 
 
@@ -34,7 +33,8 @@ class RowChecker:
         self._values = {
             task.name: frozenset(() if task.multilabel else task.labels) for task in draft.tasks
         }
-        self._reserved = _RESERVED.union(self._targets, (f"tasks/{name}" for name in self._targets))
+        task_columns = [column for name in self._targets for column in (name, f"tasks/{name}")]
+        self._reserved = RESERVED_COLUMNS.union(task_columns)
 
     def images(self, images: Any, first: int, files: Sequence[Any]) -> NDArray[np.uint8]:
         """Return a batch of images as contiguous pixels."""

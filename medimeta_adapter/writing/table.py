@@ -84,7 +84,7 @@ class JournalTable:
 
     def write_licence(self, path: Path, text: str | None) -> None:
         stated = f"{self.draft.license}\n" if self.draft.license else _NO_LICENCE
-        path.write_text(text or stated, encoding="utf-8")
+        path.write_text(text or stated, encoding="utf-8", newline="\n")
 
     def write_labels(self, folder: Path) -> None:
         folder.mkdir()

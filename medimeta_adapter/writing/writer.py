@@ -79,6 +79,7 @@ class DatasetWriter:
         if isinstance(info_or_draft, DatasetInfo):
             info_or_draft = DatasetDraft.from_info(info_or_draft)
         self.draft = info_or_draft
+        self._finished_draft = info_or_draft.with_extra(**(further_info or {}))
         check_folder_name(self.folder, self.draft)
         if total is not None and total < 1:
             raise InputError(
@@ -90,7 +91,6 @@ class DatasetWriter:
         check_further_files(self._further_files)
         self._made_from, self._restart_advice = made_from or {}, restart_advice
         self._progress = progress or (lambda done, total: None)
-        self._further_info = dict(further_info or {})
         self._checker = RowChecker(self.draft)
         self._turn = threading.Lock()
         self._partial: PartialFolder | None = None
@@ -105,7 +105,7 @@ class DatasetWriter:
             self.folder,
             resume=self._resume,
             overwrite=self._overwrite,
-            is_same_build=lambda folder: is_same_build(folder, self._finished_draft()),
+            is_same_build=lambda folder: is_same_build(folder, self._finished_draft),
         )
         with ExitStack() as undo:
             undo.callback(partial.leave if self._resume else partial.discard)
@@ -259,9 +259,6 @@ class DatasetWriter:
             raise InputError(f"got {len(codes)} splits for {self.count} rows; give one per row")
         self._assigned = codes
 
-    def _finished_draft(self) -> DatasetDraft:
-        return self.draft.with_extra(**self._further_info)
-
     def _check_open(self) -> None:
         if self._partial is None:
             raise WriteError(
@@ -377,10 +374,10 @@ class DatasetWriter:
         rows = len(table.splits)
         for name, text in self._further_files.items():
             (folder / name).write_text(text, encoding="utf-8", newline="")
-        info = self._finished_draft().info(
+        info = self._finished_draft.info(
             rows, split_counts(table.splits), split_counts(table.original_splits)
         )
-        (folder / "info.yaml").write_text(info_text(info), encoding="utf-8")
+        (folder / "info.yaml").write_text(info_text(info), encoding="utf-8", newline="\n")
         if self._tiffs:
             (folder / "images").mkdir()
             write_tiffs(folder, self._pixels, rows, image_path, self._progress)

@@ -133,14 +133,22 @@ def test_convert_a_hugging_face_dataset(capsys, tmp_path, monkeypatch):
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     images = [Image.fromarray(np.full((8, 8), 20 * n, dtype=np.uint8)) for n in range(10)]
-    features = {"image": datasets.Image(), "kind": datasets.ClassLabel(names=["no", "yes"])}
-    made = {"image": images, "kind": [n % 2 for n in range(10)]}
+    kind = datasets.ClassLabel(names=["no", "yes"])
+    features = {"image": datasets.Image(), "kind": kind, "marks": datasets.Sequence(kind)}
+    labels = [n % 2 for n in range(10)]
+    made = {"image": images, "kind": labels, "marks": [[label] for label in labels]}
     datasets.Dataset.from_dict(made, features=datasets.Features(features)).save_to_disk(
         tmp_path / "saved"
     )
     capsys.readouterr()
-    info = converted(capsys, tmp_path, "huggingface", tmp_path / "saved", "--task", "kind=binary")
-    assert info.tasks[0].task_target.value == "BINARY_CLASSIFICATION"
+    tasks = ["--task", "marks", "--task", "kind=binary"]
+    info = converted(capsys, tmp_path, "huggingface", tmp_path / "saved", *tasks)
+    targets = [task.task_target.value for task in info.tasks]
+    assert targets == ["MULTILABEL_CLASSIFICATION", "BINARY_CLASSIFICATION"]
+    twice = ["--task", "kind", "--task", "kind=ordinal", "--out", tmp_path, *ABOUT]
+    assert "--task names ['kind'] more than once" in refused(
+        capsys, "data", "convert", "huggingface", tmp_path / "saved", *twice
+    )
 
 
 def test_convert_refuses(capsys, tmp_path):
@@ -161,6 +169,9 @@ def test_convert_refuses(capsys, tmp_path):
     )
     assert "whole numbers" in refused(
         capsys, "data", "convert", "imagefolder", ".", "--labels", "a=b", *where
+    )
+    assert "1 is here twice; give each number one name" in refused(
+        capsys, "data", "convert", "imagefolder", ".", "--labels", "0=a,1=b,1=c", *where
     )
     assert "--domain" in refused(
         capsys, "data", "convert", "imagefolder", ".", "--out", "x", "--id", "x"

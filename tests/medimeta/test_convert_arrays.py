@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from medimeta_adapter.convert import ArrayTask, arrays
 from medimeta_adapter.convert.tasks import encode_task
+from medimeta_adapter.format.dataset import MedIMetaDataset
 from tests.medimeta.convert_cases import ABOUT, SMALL, Written
 from torchcross.errors import InputError, LabelError
 
@@ -143,8 +144,16 @@ def test_subjects_as_the_reader_has_them(tmp_path: Path) -> None:
     task = ArrayTask("t", "binary", np.arange(COUNT) % 2)
     who = np.where(np.arange(COUNT) % 5 == 0, np.nan, np.arange(COUNT) // 2)
     written = convert(tmp_path, task, subjects=who)
-    assert written.column("patient_id")[:4] == ["unknown subject of row 0", "0", "1", "1"]
-    assert len(set(written.column("patient_id"))) == len({*who[~np.isnan(who)].tolist()}) + 6
+    assert written.column("patient_id")[:4] == ["", "0", "1", "1"]
+    assert written.column("patient_id").count("") == 6
+    read = MedIMetaDataset(written.folder).subjects()
+    assert len(set(read)) == len({*who[~np.isnan(who)].tolist()}) + 6
+
+
+def test_subjects_that_are_all_unknown_are_no_column(tmp_path: Path) -> None:
+    task = ArrayTask("t", "binary", np.arange(COUNT) % 2)
+    written = convert(tmp_path, task, subjects=["n/a"] * COUNT)
+    assert MedIMetaDataset(written.folder).subjects() is None
 
 
 def test_texts_as_bytes(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from torchcross.errors import InputError, LabelError, ReadError
 class Shapes:
     """Items (image, label), like a dataset of torchvision."""
 
-    classes = ("disc", "star")
+    classes: tuple[str, ...] = ("disc", "star")
 
     def __init__(self, count: int = 20, image: Any = picture, bad: int = -1) -> None:
         self._count, self._image, self._bad = count, image, bad
@@ -92,6 +92,38 @@ def test_a_dataset_per_split(tmp_path: Path) -> None:
     assert written.column("original_filepath")[20] == "val[0]"
 
 
+class Fruits(Shapes):
+    """Its labels are those that another list of classes numbers."""
+
+    def __init__(self, *classes: str) -> None:
+        super().__init__(10)
+        self.classes = classes
+
+
+def test_parts_of_other_classes_are_refused(tmp_path: Path) -> None:
+    parts = {"train": Fruits("apple", "fig", "pear"), "test": Fruits("apple", "pear")}
+    said = "the classes of 'train' are apple, fig, pear, those of 'test' are apple, pear, so that"
+    with pytest.raises(InputError, match=said):
+        convert(tmp_path, parts)
+    with pytest.raises(InputError, match=said):
+        convert(tmp_path, parts, labels=["apple", "fig", "pear"])
+    own = {"values": [0, 1] * 10, "labels": ["apple", "pear"]}
+    assert Written(convert(tmp_path, parts, **own)).labels("class") == [0, 1] * 10
+
+
+class Renumbered(Labelled):
+    def target_transform(self, label: int) -> int:
+        return 1 - label
+
+    def __getitem__(self, place: int) -> tuple[Any, int]:
+        image, label = super().__getitem__(place)
+        return image, self.target_transform(label)
+
+
+def test_a_transform_of_labels_counts(tmp_path: Path) -> None:
+    assert Written(convert(tmp_path, Renumbered())).labels("class") == [1, 0] * 10
+
+
 def test_an_item_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match=r"1 of 20 images of Labelled.*\n *\[7\]: OSError: gone"):
         convert(tmp_path, Labelled(bad=7))
@@ -153,6 +185,15 @@ def test_hugging_face_kinds_and_subjects(tmp_path: Path) -> None:
         "BINARY_CLASSIFICATION",
     ]
     assert written.column("patient_id")[:3] == ["p0", "p0", "p1"]
+
+
+def test_a_kind_of_one_hugging_face_column_leaves_the_others(tmp_path: Path) -> None:
+    written = take(tmp_path, held(20), tasks={"marks": "", "shape": "", "grade": "ordinal"})
+    assert [written.target(task) for task in ("marks", "shape", "grade")] == [
+        "MULTILABEL_CLASSIFICATION",
+        "MULTICLASS_CLASSIFICATION",
+        "ORDINAL_REGRESSION",
+    ]
 
 
 def test_hugging_face_columns_of_numbers_and_texts(tmp_path: Path) -> None:

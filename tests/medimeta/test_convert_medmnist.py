@@ -236,6 +236,19 @@ def test_a_later_version_of_the_format(tmp_path: Path) -> None:
         convert(later)
 
 
+def test_every_version_of_the_array_format(tmp_path: Path) -> None:
+    path = npz(tmp_path / "a.npz")
+    for version in ((2, 0), (3, 0)):
+        with np.load(path) as members:
+            arrays = dict(members)
+        with zipfile.ZipFile(path, "w") as file:
+            for name, array in arrays.items():
+                with file.open(f"{name}.npy", "w") as member:
+                    np.lib.format.write_array(member, array, version=version)
+        written = convert(path, options=replace(SMALL, overwrite=True))
+        assert written.numbers() == list(range(22))
+
+
 def test_a_member_that_is_damaged_inside(tmp_path: Path) -> None:
     path = npz(tmp_path / "a.npz", (64, 64))
     with zipfile.ZipFile(path) as file:

@@ -112,15 +112,17 @@ def test_palettes_and_transparent_values_have_a_background_too(tmp_path: Path) -
     deep = np.full((8, 8), 25700, np.uint16)
     deep[:, :4] = 7
     Image.fromarray(deep).save(tmp_path / "in/a/deep.png", transparency=7)
+    Image.fromarray(deep > 7).save(tmp_path / "in/a/two_values.png", transparency=0)
     save(picture(5, size=8), tmp_path / "in/b/0.png")
     from medimeta_adapter.preprocess import ScaleByBits
 
     options = replace(SMALL, depth=ScaleByBits(16), channels=1, background="grey")
     written = Written(image_folder(tmp_path / "in", tmp_path / "out", about("x"), options=options))
     source = ImageFolderSource(tmp_path / "in", mode="L", background="grey")
-    for images in (written.images, source.read(range(3))[:, 0].numpy()):
+    for images in (written.images, source.read(range(4))[:, 0].numpy()):
         assert images[0, 0].tolist() == [128] * 4 + [100] * 4
         assert images[1, 0].tolist() == [128] * 4 + [200] * 4
+        assert images[2, 0].tolist() == [128] * 4 + [255] * 4
 
 
 def test_the_command_warns_in_a_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

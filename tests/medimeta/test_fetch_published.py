@@ -107,6 +107,15 @@ def test_datasets_are_fetched_checked_and_unpacked(server: RecordServer, tmp_pat
     assert progress[-1][1] == progress[-1][2]
 
 
+def test_the_unfinished_build_of_a_writer_stays(server: RecordServer, tmp_path: Path) -> None:
+    build = tmp_path / ".oct.partial"
+    build.mkdir()
+    (build / "images.hdf5").write_bytes(b"rows")
+    fetch(server, tmp_path, "oct")
+    fetch(server, tmp_path, "oct")
+    assert (build / "images.hdf5").read_bytes() == b"rows"
+
+
 def test_what_is_there_stays(server: RecordServer, tmp_path: Path) -> None:
     fetch(server, tmp_path, "derm")
     count = len(server.requests)

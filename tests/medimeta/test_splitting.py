@@ -155,3 +155,23 @@ def test_requests_that_cannot_be_met(change: dict[str, Any], match: str) -> None
 def test_a_shared_subject_is_reported_by_name() -> None:
     with pytest.raises(InputError, match=r"subject 'a' is in the splits \['test', 'train'\]"):
         split_report(["train", "test", "val"], [0, 0, 1], ["a", "a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ((["train", "dev", "dev"], [0, 1, 1]), r"splits name \['dev'\]; the splits are \['train'"),
+        (([], []), r"splits have shape \(0,\)"),
+        ((["train", "test"], [0]), "2 splits and 1 labels"),
+        ((["train", "test"], [0, 1], ["a"]), "2 splits and 1 subjects"),
+    ],
+)
+def test_reports_of_no_division_into_splits(arguments: tuple[Any, ...], match: str) -> None:
+    with pytest.raises(InputError, match=match):
+        split_report(*arguments)
+
+
+def test_a_report_counts_unknown_answers_as_no() -> None:
+    report = split_report(["train", "train", "test"], [[1, -1], [1, -1], [0, 1]])
+    assert report.classes == {"train": {0: 2, 1: 0}, "val": {0: 0, 1: 0}, "test": {0: 0, 1: 1}}
+    assert report.fractions["val"] == 0

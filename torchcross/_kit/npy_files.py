@@ -8,7 +8,7 @@ import warnings
 from io import BytesIO
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.lib import format as npy
@@ -43,7 +43,7 @@ def read_npy(path: Path) -> NDArray[Any]:
     return flat.reshape(shape, order="F" if is_fortran else "C")
 
 
-def read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, order and dtype; a ValueError says what is wrong. It reads at most 4096 bytes."""
     start = file.read(12)
     if start[:6] != npy.MAGIC_PREFIX:

@@ -8,8 +8,9 @@ from medimeta_adapter.audit import Severity, check
 from medimeta_adapter.audit import scan as scan_module
 from medimeta_adapter.audit.perceptual_hash import Fingerprints
 from medimeta_adapter.audit.scan import scan
-from medimeta_adapter.audit.tiffs import sampled_rows
+from medimeta_adapter.audit.tiffs import SAMPLED
 from tests.medimeta.audit_folders import Folder, kinds, only_finding
+from torchcross._kit.arrays import evenly_spaced
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_an_equal_image_is_not_reported_again_as_similar(tmp_path):
 
 def test_tiffs_that_show_something_else(tmp_path, folder):
     folder.write(tiffs=True)
-    row = int(sampled_rows(90)[5])
+    row = int(evenly_spaced(90, SAMPLED)[5])
     wrong = folder.images[row].copy()
     wrong[0, 0] ^= 1
     Image.fromarray(wrong).save(folder.path / "images" / f"{row:06d}.tiff")
@@ -132,7 +133,7 @@ def test_tiffs_that_show_something_else(tmp_path, folder):
 
 def test_tiffs_that_are_damaged_or_of_another_shape(tmp_path, folder):
     folder.write(tiffs=True)
-    rows = sampled_rows(90)[:4].tolist()
+    rows = evenly_spaced(90, SAMPLED)[:4].tolist()
     paths = [folder.path / "images" / f"{row:06d}.tiff" for row in rows]
     paths[0].write_bytes(b"no image")
     paths[1].write_bytes(paths[1].read_bytes()[:60])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from medimeta_adapter.audit import Severity
+from medimeta_adapter.convert import About, ArrayTask, Options, arrays
 from tests.medimeta.audit_folders import Folder, audit, kinds, only_finding
 
 # -- annotations and subjects ----------------------------------------------------------------------
@@ -120,6 +121,24 @@ def test_subjects_of_target_and_sources(tmp_path):
         2,
     )
     assert found.examples == ("eyes-person-0000", "eyes-person-0001")
+
+
+def test_unknown_subjects_of_two_datasets_are_not_the_same_person(tmp_path):
+    first, second = two(tmp_path)
+    for one in (first, second):
+        one.patients[5], one.patients[7] = "", "n/a"
+        one.write()
+    report = audit(tmp_path)
+    assert {finding.code for finding in report.findings} == {"subject-unknown"}
+
+
+def test_unknown_subjects_of_a_converted_dataset_are_named(tmp_path):
+    task = ArrayTask("sick", "binary", np.arange(30) % 2)
+    who = [None, *(f"p{row}" for row in range(29))]
+    images = np.arange(30 * 64).reshape(30, 8, 8).astype(np.uint8)
+    about = About(id="eyes", domain="Eyes", license="CC0")
+    arrays(images, [task], tmp_path, about, subjects=who, options=Options(tiffs=False))
+    assert only_finding(audit(tmp_path), "subject-unknown").examples == ("0",)
 
 
 def test_short_numbers_may_be_a_coincidence(tmp_path):

@@ -166,6 +166,9 @@ def test_a_colour_declared_transparent_counts_as_alpha() -> None:
         standard(2, 1, "crop", over="white").steps[2](np.asarray(image)), [[5, 9]]
     )
     np.testing.assert_array_equal(Recipe([DropAlpha("white")])(image), [[5, 255]])
+    bits = Image.fromarray(np.array([[False, True]]))
+    bits.info["transparency"] = 0
+    np.testing.assert_array_equal(Recipe([DropAlpha("grey")])(bits), [[128, 255]])
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

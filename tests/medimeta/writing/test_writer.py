@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import threading
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
-from medimeta_adapter.format.info import read_info
+from medimeta_adapter.format.info import SplitCounts, TaskInfo, read_info
+from medimeta_adapter.format.problems import TaskTarget
 from medimeta_adapter.writing.writer import DatasetWriter
 from tests.medimeta.writing.toy_dataset import (
     TASKS,
@@ -224,3 +227,41 @@ def test_further_files_and_further_info(tmp_path: Path) -> None:
     for name in ("info.yaml", "images", ".hidden", "a/b", ".."):
         with pytest.raises(InputError, match="cannot be a further file"):
             DatasetWriter(tmp_path / "toy", draft(), further_files={name: ""})
+
+
+class Grade(StrEnum):
+    POOR = "poor"
+    GOOD = "good"
+
+
+def test_values_of_numpy_and_of_enumerations_are_written_plainly(tmp_path: Path) -> None:
+    kinds = dict(enumerate(np.unique(["star", "disc"])))
+    grades = dict(zip(np.array([1, 4]), Grade, strict=True))
+    tasks = [
+        TaskInfo("kind", TaskTarget.BINARY_CLASSIFICATION, kinds),
+        TaskInfo("grade", TaskTarget.ORDINAL_REGRESSION, grades),
+    ]
+    extra = {"year": np.int64(2019), "mean": np.array([0.5, 1]), "grade": Grade.POOR}
+    mine = draft(tasks=tasks, extra=extra, domain=np.str_("Toys"))
+    with DatasetWriter(tmp_path / "toy", mine, tiffs=False) as writer:
+        writer.add(image(0), {"kind": 1, "grade": 4}, split="train")
+    info = read_info(tmp_path / "toy/info.yaml")
+    assert [task.labels for task in info.tasks] == [{0: "disc", 1: "star"}, {1: "poor", 4: "good"}]
+    assert info.extra == {"year": 2019, "mean": (0.5, 1.0), "grade": "poor"}
+    counts: Any = np.int64(3)
+    assert SplitCounts(train=counts).total == 3
+
+
+def test_text_files_have_the_same_line_ends_on_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text = Path.write_text
+
+    def write_text_there(path: Path, text: str, newline: str | None = None, **more: Any) -> int:
+        return write_text(path, text, newline="\r\n" if newline is None else newline, **more)
+
+    monkeypatch.setattr(Path, "write_text", write_text_there)
+    with DatasetWriter(tmp_path / "toy", draft(), further_files={"a.txt": "a\n"}) as writer:
+        fill(writer, 3)
+    texts = [content for name, content in tree(tmp_path / "toy").items() if "images" not in name]
+    assert not any(b"\r" in text for text in texts)

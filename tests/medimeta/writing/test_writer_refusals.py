@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medimeta_adapter.format.info import TaskInfo
 from medimeta_adapter.writing.writer import DatasetWriter
 from tests.medimeta.writing.toy_dataset import (
     SIDES,
@@ -162,6 +164,10 @@ def test_more_rows_than_announced_are_refused(tmp_path: Path) -> None:
             writer.add(image(2), labels(2), **further_columns(2))
 
 
+def named(name: str) -> TaskInfo:
+    return replace(TASKS[0], name=name)
+
+
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
@@ -170,8 +176,25 @@ def test_more_rows_than_announced_are_refused(tmp_path: Path) -> None:
         ({"input_size": (2, 8, 8)}, "channels"),
         ({"tasks": []}, "tasks"),
         ({"tasks": [TASKS[0], TASKS[0]]}, "second task"),
+        ({"extra": {"license": "mine"}}, r"the extra keys \['license'\]"),
+        ({"extra": {"made": {"by": object()}}}, "info.yaml cannot hold <object object"),
+        ({"original_data": [{"file": Path("a")}]}, "info.yaml cannot hold .*Path"),
+        ({"extra": {"parts": {1, 2}}}, r"could not be read again: info.yaml, line \d+: the tag"),
+        ({"summary": "\udcff"}, "could not be read again: info.yaml"),
+        ({"summary": "x" * (1 << 20)}, "info.yaml would have 1,0[0-9,]+ bytes"),
+        ({"tasks": [TASKS[0], named("patient_id")]}, "the name of a column of annotations.csv"),
+        ({"tasks": [named("sick?")]}, r"Windows has no files with \? in their names"),
+        ({"tasks": [named("Sick"), named("sick")]}, "'Sick' and 'sick' would share one file"),
     ],
 )
 def test_drafts_that_describe_no_dataset(changes: dict[str, Any], match: str) -> None:
     with pytest.raises(InputError, match=match):
         draft(**changes)
+
+
+def test_a_key_that_the_writer_fills_is_refused_before_any_row(tmp_path: Path) -> None:
+    mine = draft(extra={"conversion": "by hand"})
+    with pytest.raises(InputError, match=r"has the extra keys \['conversion'\], which are filled"):
+        DatasetWriter(tmp_path / "toy", mine, further_info={"conversion": {"rows": 3}})
+    with pytest.raises(InputError, match=r"info\.yaml cannot hold"):
+        DatasetWriter(tmp_path / "toy", draft(), further_info={"conversion": object()})
