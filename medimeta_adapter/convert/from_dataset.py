@@ -124,11 +124,12 @@ def _classes(part: Any) -> Any:
 def _refuse_other_classes(parts: Mapping[str, Any]) -> None:
     """Refuse parts in which one number may stand for different classes."""
     all_classes = {name: _classes(part) for name, part in parts.items()}
-    known = {
-        name: label_names(classes) or {}
-        for name, classes in all_classes.items()
-        if isinstance(classes, Mapping | Sequence | np.ndarray)
-    }
+    known: dict[str, Mapping[int, str]] = {}
+    for name, classes in all_classes.items():
+        if isinstance(classes, np.ndarray):
+            classes = classes.tolist()
+        if isinstance(classes, Mapping | Sequence):
+            known[name] = label_names(classes) or {}
     first = next(iter(known), "")
     for name, classes in known.items():
         if classes != known[first]:
