@@ -1,6 +1,7 @@
 """iMAML's meta-gradient solves its linear equation, and Reptile's is the way back to the start."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ from tests.algorithms.gradients_by_hand import (
     logits_of,
     random_head,
 )
-from torchcross.algorithms import IMAML, Reptile
+from torchcross.algorithms import IMAML, MAML, InnerLoopRecipe, Reptile
+from torchcross.errors import InputError
+from torchcross.functional import Implicit
 from torchcross.heads import kaiming_head, seeded_generator
 
 
@@ -59,6 +62,19 @@ def test_imaml_at_the_solution(target):
     )
     found = torch.cat([value.grad.flatten() for value in algorithm.backbone.parameters()])
     assert relative(found, solution[: len(found)]) < 1e-5
+
+
+def test_maml_with_the_implicit_engine_adapts_to_the_problem_that_it_trains():
+    episode, options = episode_of(TARGETS["multiclass"]), {"steps": 3, "lr": 0.05}
+    implicit, imaml, plain = (
+        make(Net(), **options).adapt(episode.support, episode.task)
+        for make in (partial(MAML, engine=Implicit(2.0, 5)), partial(IMAML, strength=2.0), MAML)
+    )
+    logits = implicit.logits(episode.query.x)
+    assert torch.equal(logits, imaml.logits(episode.query.x))
+    assert not torch.allclose(logits, plain.logits(episode.query.x))
+    with pytest.raises(InputError, match=r"proximal=3.0 and engine 'implicit' of strength 1.0"):
+        InnerLoopRecipe("MAML", 1, 0.1, engine="implicit", proximal=3.0)
 
 
 @all_targets

@@ -1,8 +1,17 @@
 """The problems of an algorithm can be given to what takes problems: an estimate, a certificate."""
 
 import pytest
+import torch
 
-from tests.algorithms.cases import TARGETS, Net, episode_of, make_algorithm
+from tests.algorithms.cases import (
+    ALGORITHMS,
+    ENSEMBLES,
+    TARGETS,
+    Net,
+    episode_of,
+    make_algorithm,
+    step_of,
+)
 from torchcross.algorithms import MAML
 from torchcross.functional import certify_problem, estimate
 
@@ -29,3 +38,11 @@ def test_finite_differences_certify_it(algorithm):
     rows = certify_problem(problem, meta, engine=engine, directions=1)
     assert [row.holds for row in rows] == [True] * len(rows), rows
     assert len(rows) == 2 if algorithm in ("meta-sgd", "maml++") else 1
+
+
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name not in ENSEMBLES])
+def test_the_loss_without_gradients_is_the_one_that_is_trained(algorithm):
+    learner, episode = make_algorithm(algorithm, "multiclass"), episode_of(TARGETS["multiclass"])
+    with torch.no_grad():
+        loss = step_of(learner, [episode]).loss
+    torch.testing.assert_close(loss, step_of(learner, [episode]).loss.detach())

@@ -4,7 +4,7 @@ import torch
 from tests.functional.reference import assert_close
 from tests.functional.test_engines import episode
 from torchcross.errors import InputError
-from torchcross.functional import Implicit, Inner, Meta, Problem, meta_gradient, select, sgd
+from torchcross.functional import Implicit, Inner, Meta, Problem, meta_gradient, meta_loss, select, sgd
 
 
 def flat(tree):
@@ -68,8 +68,12 @@ def test_implicit_refuses_what_it_cannot_see():
     problem, meta = episode(weights=(0.5, 0.25, 0.25))
     with pytest.raises(InputError, match="query_weights"):
         meta_gradient(problem, meta, engine="implicit")
+    with torch.no_grad(), pytest.raises(InputError, match="query_weights"):
+        meta_loss([problem], meta, engine="implicit")
     with pytest.raises(InputError, match="strength"):
         Implicit(strength=0.0)
+    with pytest.raises(InputError, match="a whole number of iterations"):
+        Implicit(iterations=2.5)
 
 
 def test_conjugate_gradients_report_their_residual():

@@ -8,6 +8,7 @@ from tests.functional.reference import Net, assert_close, data_of, head_of
 from tests.functional.test_engines import EXACT, episode
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.functional import (
+    ENGINES,
     Inner,
     Meta,
     Network,
@@ -165,11 +166,14 @@ def test_weights_frozen_parameters_and_learned_heads():
     )
 
 
-def test_without_gradients_only_the_value_is_computed():
+@pytest.mark.parametrize("lanes", ["loop", 2])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_without_gradients_only_the_value_is_computed(engine, lanes):
     problems, meta = batch()
     with torch.no_grad():
-        value = meta_loss(problems, meta)
-    torch.testing.assert_close(value.loss, meta_loss(problems, meta).loss.detach())
+        value = meta_loss(problems, meta, engine=engine, lanes=lanes)
+    expected = meta_loss(problems, meta, engine=engine).loss.detach()
+    torch.testing.assert_close(value.loss, expected)
     assert (value.engine, value.order, value.loss.requires_grad) == ("value", 0, False)
 
 

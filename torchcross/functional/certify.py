@@ -99,7 +99,7 @@ def certify_problem(
     ):
         at = {name: value for name, value in at.items() if name in grads}
         row = dataclasses.replace(kind, name=f"{kind.name}, {part}")
-        loss = _loss_at(problem, meta, part)
+        loss = _loss_at(problem, meta, part, engine)
         rows += certify_gradient(
             loss,
             at,
@@ -182,8 +182,10 @@ def in_float64(problem: Problem, meta: Meta) -> tuple[Problem, Meta]:
     )
 
 
-def _loss_at(problem: Problem, meta: Meta, part: str) -> Callable[[Params], float]:
-    """The query loss as a function of some of the parameters, or of some of the rates."""
+def _loss_at(
+    problem: Problem, meta: Meta, part: str, engine: Engine
+) -> Callable[[Params], float]:
+    """The engine's query loss as a function of some of the parameters, or of some of the rates."""
 
     def loss(moved: Params) -> float:
         if part == "params":
@@ -192,7 +194,7 @@ def _loss_at(problem: Problem, meta: Meta, part: str) -> Callable[[Params], floa
             here = dataclasses.replace(meta, rates={**meta.rates, **moved})
         else:
             here = dataclasses.replace(meta, rates=moved["*"])
-        return float(meta_gradient(problem, here, engine=LossOnly()).loss)
+        return float(meta_gradient(problem, here, engine=LossOnly(of=engine)).loss)
 
     return loss
 

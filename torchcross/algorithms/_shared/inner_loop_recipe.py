@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
-from torchcross._kit.argument_checks import check_choice, checked_int
+from torchcross._kit.argument_checks import check_choice, checked_int, checked_number
 from torchcross.algorithms._shared.per_step_norm import NormWeights
 from torchcross.algorithms._shared.rates import RATE_KINDS, RateKind
 from torchcross.algorithms._shared.support_views import (
@@ -76,7 +76,8 @@ class InnerLoopRecipe:
     multi_step          epochs over which the query losses after each step are annealed away; None:
                         only the last step counts
     norm_weights        `per_step`: BatchNorm has weights and biases of its own in each step
-    proximal            adaptation minimises loss + proximal/2 |theta - phi|^2 (iMAML)
+    proximal            adaptation minimises loss + proximal/2 |theta - phi|^2 (iMAML); engine
+                        `implicit` brings its strength
     schedule            of the rate over the steps: `constant`, or `cosine` down to zero
     warmup              the first steps, in which the rate rises linearly
     batch               samples that each step sees; None: all of the support
@@ -108,8 +109,9 @@ class InnerLoopRecipe:
     augmentation: SupportAugmentation | None = None
 
     def __post_init__(self) -> None:
-        if self.steps < 0:
-            raise InputError(f"{self.name} got steps={self.steps}; give 0 or more.")
+        checked_int(f"{self.name}: steps", self.steps, least=0)
+        checked_number(f"{self.name}: lr", self.lr, least=0)
+        checked_int(f"{self.name}: first_order_epochs", self.first_order_epochs, least=0)
         self._check_views()
         choices = dict(_CHOICES)
         if isinstance(self.head, LearnedHeads):
@@ -119,23 +121,41 @@ class InnerLoopRecipe:
         # Makes one for its checks.
         weight_decay = self.make_optimiser().weight_decay
         if self.engine is not None:
-            engine_named(self.engine)
-            if weight_decay and isinstance(engine_named(self.engine), Implicit):
-                raise InputError(
-                    f"{self.name} with engine 'implicit' solves a proximal problem, and the weight"
-                    f" decay {weight_decay} of optimiser {self.optimiser!r} moves its steps to"
-                    " another solution; give an optimiser without weight decay, such as 'adam'."
-                )
+            self._check_engine(engine_named(self.engine), weight_decay)
         if (self.engine is not None, self.order == 1, self.memory == "low").count(True) > 1:
             raise InputError(
                 f"{self.name} got engine={self.engine!r}, order={self.order} and"
                 f" memory={self.memory!r}, which each choose the engine; give one of them."
             )
-        if self.multi_step is not None and (self.multi_step < 1 or self.steps < 1):
+        if self.multi_step is not None:
+            checked_int(f"{self.name}: multi_step", self.multi_step)
+            if self.steps < 1:
+                raise InputError(
+                    f"{self.name} got multi_step={self.multi_step} with {self.steps} steps; give 1"
+                    " step or more."
+                )
+
+    def _check_engine(self, engine: Engine, weight_decay: float) -> None:
+        """Check what goes with an engine; adaptation then solves the problem that it trains."""
+        if not isinstance(engine, Implicit):
+            return
+        if weight_decay:
             raise InputError(
-                f"{self.name} got multi_step={self.multi_step} with {self.steps} steps; give 1 or"
-                " more of both."
+                f"{self.name} with engine 'implicit' solves a proximal problem, and the weight"
+                f" decay {weight_decay} of optimiser {self.optimiser!r} moves its steps to another"
+                " solution; give an optimiser without weight decay, such as 'adam'."
             )
+        if self.multi_step is not None:
+            raise InputError(
+                f"{self.name} got multi_step={self.multi_step}, and engine 'implicit' sees the"
+                " solution alone; leave multi_step out."
+            )
+        if self.proximal not in (None, engine.strength):
+            raise InputError(
+                f"{self.name} got proximal={self.proximal} and engine 'implicit' of strength"
+                f" {engine.strength}, which are two problems; leave proximal out."
+            )
+        object.__setattr__(self, "proximal", engine.strength)
 
     def _check_views(self) -> None:
         checked_int(f"{self.name}: warmup", self.warmup, least=0)

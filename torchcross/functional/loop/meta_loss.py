@@ -64,7 +64,9 @@ def meta_loss(
     """
     shares = _checked_weights(problems, weights)
     learned = _learned_tensors(problems, meta) if torch.is_grad_enabled() else {}
-    engine = engine_named(engine) if learned else LossOnly()
+    engine = engine_named(engine)
+    if not learned:
+        engine = LossOnly(of=engine)
     device = next(iter(meta.params.values())).device if meta.params else torch.device("cpu")
     groups = lane_groups(problems, lanes, device)
     totals = {key: torch.zeros_like(value) for key, value in learned.items()}

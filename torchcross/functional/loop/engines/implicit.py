@@ -46,23 +46,15 @@ class Implicit:
     order: int = 2
 
     def __post_init__(self) -> None:
-        if not (self.strength > 0 and self.iterations > 0 and self.tolerance >= 0):
+        is_whole = isinstance(self.iterations, int) and not isinstance(self.iterations, bool)
+        if not (self.strength > 0 and is_whole and self.iterations > 0 and self.tolerance >= 0):
             raise InputError(
-                "implicit needs strength > 0, iterations > 0 and tolerance >= 0, not"
+                "implicit needs strength > 0, a whole number of iterations > 0 and tolerance >= 0, not"
                 f" ({self.strength}, {self.iterations}, {self.tolerance})."
             )
 
     def __call__(self, loop: Loop) -> LoopResult:
-        if loop.inner.query_weights is not None:
-            raise InputError("engine 'implicit' sees the solution alone; leave query_weights out.")
-        if loop.inner.optimiser.weight_decay:
-            raise InputError(
-                "engine 'implicit' differentiates the solution of the proximal problem, and weight"
-                " decay moves the steps to another one; leave weight_decay out, or add the penalty"
-                " to the support loss."
-            )
-        inner = self._proximal_inner(loop.inner, loop.start.adapted)
-        proximal = dataclasses.replace(loop, inner=inner)
+        proximal = self.proximal_loop(loop)
         state, losses = proximal.begin(), []
         for k in range(loop.inner.steps):
             state, loss = proximal.step(state, k, keep=False)
@@ -75,6 +67,18 @@ class Implicit:
         }
         rates, trace = zeros(loop.start.learned_rates), torch.stack([*losses, loss])
         return LoopResult(loss, solution, fixed, rates, buffers, trace, residual)
+
+    def proximal_loop(self, loop: Loop) -> Loop:
+        """The loop of the proximal problem, checked: the one whose solution is differentiated."""
+        if loop.inner.query_weights is not None:
+            raise InputError("engine 'implicit' sees the solution alone; leave query_weights out.")
+        if loop.inner.optimiser.weight_decay:
+            raise InputError(
+                "engine 'implicit' differentiates the solution of the proximal problem, and weight"
+                " decay moves the steps to another one; leave weight_decay out, or add the penalty"
+                " to the support loss."
+            )
+        return dataclasses.replace(loop, inner=self._proximal_inner(loop.inner, loop.start.adapted))
 
     def _proximal_inner(self, inner: Inner, anchor: Params) -> Inner:
         def support(
