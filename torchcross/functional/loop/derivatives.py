@@ -57,7 +57,7 @@ class Autograd:
         """(gradient, value, aux) of a scalar function; `keep`: differentiable once more.
 
         `inspect`: raise where torch would drop a term of the second derivative without an error. A
-        transform has no graph to inspect: see `refuse_lost_terms` in lanes.py.
+        transform has no graph to inspect: see `check_outside` in lanes.py.
         """
         with torch.enable_grad():
             at = at if keep else {name: guarded_leaf(value.detach()) for name, value in at.items()}

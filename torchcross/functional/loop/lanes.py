@@ -20,7 +20,7 @@ from torchcross.functional.loop.derivatives import Autograd, Transforms
 from torchcross.functional.loop.engines import Engine, Implicit, Mixed
 from torchcross.functional.loop.forward_mode import refuse_inexact_forward_mode
 from torchcross.functional.loop.meta_gradient import MetaGradient, check_finite, open_episode
-from torchcross.functional.loop.problem import Meta, Problem, start_of, with_initial_params
+from torchcross.functional.loop.problem import Meta, Problem, Start, start_of, with_initial_params
 from torchcross.functional.loop.torch_errors import explain_torch_errors
 from torchcross.functional.network.attention import second_derivatives
 from torchcross.functional.trees import Buffers, Params, detach
@@ -76,36 +76,47 @@ def _shape_key(problem: Problem) -> Any:
     return id(problem.inner), str(spec), tuple(shapes)
 
 
-def refuse_lost_terms(problem: Problem, meta: Meta, engine: Engine) -> None:
-    """Raise where torch would drop a term of the second derivative without an error.
+def check_outside(problem: Problem, meta: Meta, engine: Engine) -> None:
+    """Look at an episode outside of the transform, which hides values, graphs and memory.
 
-    One inner gradient on torch's tape shows it; a transform hides the graph. Engine `mixed` is
-    checked here too, for it sees no values in lanes.
+    Networks are checked there, at their first use and where their module has changed. A term of
+    the second derivative that torch would drop without an error is refused: one inner gradient on
+    torch's tape shows it. So is what engine `mixed` gets wrong.
     """
-    inner = problem.inner
-    if isinstance(engine, Mixed):
-        with (
-            explain_torch_errors(problem.name, engine.name),
-            second_derivatives(True),
-            torch.no_grad(),
-        ):
-            loop, _ = open_episode(problem, meta, engine, Autograd(), check_values=False)
-            refuse_inexact_forward_mode(loop)
-        return
-    takes_gradients = inner.steps or isinstance(engine, Implicit)
-    if engine.order < 2 or not takes_gradients:
-        return
-    params = detach(meta.params)
-    own = dataclasses.replace(problem, own=detach(problem.own))
-    whole = with_initial_params(own, params, meta.buffers)
-    start = start_of(whole, params, meta.rates, meta.buffers, check_values=False)
+    takes_gradients = problem.inner.steps or isinstance(engine, Implicit)
+    with explain_torch_errors(problem.name, engine.name), second_derivatives(True):
+        if isinstance(engine, Mixed):
+            with torch.no_grad():
+                loop, _ = open_episode(problem, meta, engine, Autograd(), check_values=False)
+                refuse_inexact_forward_mode(loop)
+        if engine.order < 2 or isinstance(engine, Mixed) or not takes_gradients:
+            _take_one_loss(problem, meta)
+        else:
+            _take_one_gradient(problem, meta)
+
+
+def _take_one_loss(problem: Problem, meta: Meta) -> None:
+    with torch.no_grad():
+        start, inner = _start_on_constants(problem, meta), problem.inner
+        loss = inner.support if inner.steps else inner.query
+        loss({**start.fixed, **start.adapted}, meta.buffers, problem.data, 0)
+
+
+def _take_one_gradient(problem: Problem, meta: Meta) -> None:
+    start, inner = _start_on_constants(problem, meta), problem.inner
 
     def support_loss(adapted: Params) -> tuple[Tensor, Buffers]:
         return inner.support({**start.fixed, **adapted}, meta.buffers, problem.data, 0)
 
-    with explain_torch_errors(problem.name, engine.name), second_derivatives(True):
-        leaves = {name: value.detach().requires_grad_() for name, value in start.adapted.items()}
-        Autograd().gradient(support_loss, leaves, keep=True, inspect=True)
+    leaves = {name: value.detach().requires_grad_() for name, value in start.adapted.items()}
+    Autograd().gradient(support_loss, leaves, keep=True, inspect=True)
+
+
+def _start_on_constants(problem: Problem, meta: Meta) -> Start:
+    params = detach(meta.params)
+    own = dataclasses.replace(problem, own=detach(problem.own))
+    whole = with_initial_params(own, params, meta.buffers)
+    return start_of(whole, params, meta.rates, meta.buffers, check_values=False)
 
 
 def meta_gradients_in_lanes(

@@ -15,9 +15,9 @@ from torchcross.functional.loop.engines import Engine, engine_named
 from torchcross.functional.loop.engines.loss_only import LossOnly
 from torchcross.functional.loop.lanes import (
     Lanes,
+    check_outside,
     lane_groups,
     meta_gradients_in_lanes,
-    refuse_lost_terms,
 )
 from torchcross.functional.loop.meta_gradient import MetaGradient, meta_gradient
 from torchcross.functional.loop.problem import Meta, Problem
@@ -80,7 +80,7 @@ def meta_loss(
     with refuse_writes(meta.params):
         firsts = [problems[group[0]] for group in groups if len(group) > 1]
         for problem in {id(first.inner): first for first in firsts}.values():
-            refuse_lost_terms(problem, meta, engine)
+            check_outside(problem, meta, engine)
         for group in groups:
             if len(group) == 1:
                 add(group[0], meta_gradient(problems[group[0]], meta, engine=engine))
