@@ -4,9 +4,9 @@
     params, state = optimiser.update(grads, state, params, rates, step)
 
 Rates are a number or a scalar tensor for all parameters, or a dictionary with one for each
-parameter: a scalar, or a tensor of the parameter's shape (Meta-SGD, Li et al. 2017). With
-`per_step=True` every rate tensor has a leading axis of inner steps (a rate per layer per step:
-MAML++, Antoniou et al. 2019).
+parameter: a scalar, or a tensor of the parameter's shape (Meta-SGD, Li et al. 2017). `"*"` in a
+dictionary is the rate of all parameters that it does not name. With `per_step=True` every rate
+tensor has a leading axis of inner steps (a rate per layer per step: MAML++, Antoniou et al. 2019).
 """
 
 from __future__ import annotations
@@ -261,21 +261,25 @@ def _descend(param: Tensor, direction: Tensor, rate: Rate) -> Tensor:
 
 
 def rate_of(rates: Mapping[str, Rate], name: str, step: int, per_step: bool) -> Rate:
-    rate = rates[_ALL] if _ALL in rates else rates[name]
+    rate = _rate_named(rates, name)
     return rate[step] if per_step and isinstance(rate, Tensor) else rate
+
+
+def _rate_named(rates: Mapping[str, Rate], name: str) -> Rate:
+    return rates[name] if name in rates else rates[_ALL]
 
 
 def single_rate(rates: Mapping[str, Rate]) -> float | None:
     """The rate, where there is one number for all parameters and steps."""
     rate = rates.get(_ALL)
-    return None if isinstance(rate, Tensor) else rate
+    return None if isinstance(rate, Tensor) or len(rates) > 1 else rate
 
 
 def by_rate(params: Params, rates: Mapping[str, Rate]) -> dict[float, list[str]] | None:
     """The names of the parameters by their rates; None where a rate is a tensor."""
     groups: dict[float, list[str]] = {}
     for name in params:
-        rate = rates[_ALL] if _ALL in rates else rates[name]
+        rate = _rate_named(rates, name)
         if isinstance(rate, Tensor):
             return None
         groups.setdefault(rate, []).append(name)
@@ -283,7 +287,7 @@ def by_rate(params: Params, rates: Mapping[str, Rate]) -> dict[float, list[str]]
 
 
 def rate_table(rates: Rates, params: Params, steps: int, per_step: bool) -> dict[str, Rate]:
-    """The rates by name, checked against the adapted parameters; `"*"` stands for all of them."""
+    """The rates by name, checked against the adapted parameters; `"*"` is that of all others."""
     table: dict[str, Rate] = dict(rates) if isinstance(rates, Mapping) else {_ALL: rates}
     missing = [name for name in params if name not in table] if _ALL not in table else []
     if missing:
@@ -296,9 +300,7 @@ def rate_table(rates: Rates, params: Params, steps: int, per_step: bool) -> dict
             _check_rate(name, rate, params, steps, per_step)
         elif not math.isfinite(rate):
             raise InputError(f"the rate of {name!r} is {rate}; give a finite number.")
-    if _ALL in table:
-        return {_ALL: table[_ALL]}
-    return {name: table[name] for name in params}
+    return {name: table[name] for name in (*params, _ALL) if name in table}
 
 
 def _check_rate(name: str, rate: Tensor, params: Params, steps: int, per_step: bool) -> None:
