@@ -143,6 +143,27 @@ def test_other_layers_that_normalise(norm, policy):
         close(module_of(predictor)(EPISODE.query.x), predictor(EPISODE.query.x).probabilities)
 
 
+@pytest.mark.parametrize("tracks", [True, False])
+def test_a_norm_without_weights_computes_in_the_type_of_the_module(tracks):
+    net = net_with(nn.BatchNorm2d(3, affine=False, track_running_stats=tracks))
+    predictor = ProtoNet(net).adapt(EPISODE.support, EPISODE.task)
+    close(module_of(predictor)(EPISODE.query.x), predictor(EPISODE.query.x).probabilities)
+
+
+class ByKeyword(Net):
+    """Calls a BatchNorm by the name of its argument."""
+
+    def forward(self, x):
+        x = torch.tanh(self.norm1(input=self.conv1(x)))
+        return torch.tanh(self.norm2(self.conv2(x))).mean((2, 3))
+
+
+@pytest.mark.parametrize("norm", ["batch", "support"])
+def test_layers_may_be_called_by_keyword(norm):
+    predictor = ProtoNet(ByKeyword(), norm=norm).adapt(EPISODE.support, EPISODE.task)
+    close(module_of(predictor)(EPISODE.query.x), predictor(EPISODE.query.x).probabilities)
+
+
 def test_the_module_owns_its_tensors():
     predictor, backbone = adapted("protonet-support"), Net()
     before = predictor.logits(EPISODE.query.x)

@@ -170,3 +170,32 @@ def test_hard_sigmoid_has_a_second_derivative():
     x = torch.tensor([-4.0, -1.0, 0.5, 2.0, 5.0], dtype=torch.float64, requires_grad=True)
     torch.testing.assert_close(network.support({}, {}, x)[0], F.hardsigmoid(x))
     assert torch.autograd.gradgradcheck(lambda x: network.support({}, {}, x)[0].square(), (x,))
+
+
+class Keyword(nn.Module):
+    """Calls each layer by the name that torch gives its argument."""
+
+    def __init__(self, gate=nn.Tanh, drop=0.0):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.body = nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2))
+        self.gate, self.drop = gate(), nn.Dropout(drop)
+
+    def forward(self, x):
+        x = self.norm(input=self.conv(input=x))
+        x = self.body(input=x)
+        return self.drop(input=self.gate(input=x)).mean((2, 3))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_layers_may_be_called_by_keyword(engine):
+    module = seeded(Keyword)
+    assert_close(meta_gradient(*problem_of(module), engine=engine).params, by_hand(module))
+
+
+def test_dropout_and_hard_sigmoid_may_be_called_by_keyword():
+    network = Network(seeded(lambda: Keyword(nn.Hardsigmoid, 0.5)))
+    params, buffers, x = *network.state(), data_of(0)["xs"]
+    masks = network.masks(params, buffers, x, seed=0, episode=0, part=0)
+    dropped, _ = network.support(params, buffers, x, masks=masks)
+    assert not torch.equal(dropped, network.support(params, buffers, x)[0])

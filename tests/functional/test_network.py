@@ -132,6 +132,14 @@ def test_a_copied_network_is_a_network_of_the_copy():
     )
 
 
+def test_statistics_are_of_the_module_as_it_is_now():
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Identity()).double()
+    network, x = Network(module, norm="support"), data_of(0)["xs"]
+    assert network.statistics(*network.state(), x)[0] == {}
+    module[1] = nn.BatchNorm2d(2).double()
+    assert set(network.statistics(*network.state(), x)[0]) == {"1#0.mean", "1#0.variance"}
+
+
 class Counter(nn.Module):
     def __init__(self, in_place):
         super().__init__()

@@ -37,8 +37,8 @@ def substitute_dropout(layer: nn.Module, name: str, holder: FrameHolder) -> bool
 def _forward_of(layer: nn.Module, name: str, holder: FrameHolder) -> Callable[[Tensor], Tensor]:
     rate, kind = float(cast(float, layer.p)), type(layer)
 
-    def forward(x: Tensor) -> Tensor:
-        frame = holder.frame
+    def forward(input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
+        x, frame = input, holder.frame
         key = frame.call_key(name)
         if rate == 0.0 or not (frame.training and layer.training):
             return x

@@ -33,9 +33,11 @@ def substitute_convolution(layer: nn.Module, holder: FrameHolder) -> None:
         groups=layer.groups,
         plain=plain,
     )
-    vars(layer)["forward"] = lambda x: run(
-        x, layer.weight, layer.bias, channels_last=holder.channels_last
-    )
+
+    def forward(input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
+        return run(input, layer.weight, layer.bias, channels_last=holder.channels_last)
+
+    vars(layer)["forward"] = forward
 
 
 def pool_before_relu(layer: nn.Module) -> None:
@@ -56,10 +58,10 @@ def pool_before_relu(layer: nn.Module) -> None:
 _Call = Callable[[Tensor], Tensor]
 
 
-def _call_in_order(calls: list[_Call], x: Tensor) -> Tensor:
+def _call_in_order(calls: list[_Call], input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
     for call in calls:
-        x = call(x)
-    return x
+        input = call(input)  # noqa: A001
+    return input
 
 
 def _calls_of(layers: list[nn.Module]) -> list[_Call]:

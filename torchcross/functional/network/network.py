@@ -134,7 +134,7 @@ class Network:
         Where the policy needs none, no forward is run.
         """
         uses_support = self.policy.query == "support"
-        if not self._copies.norm_layers or not (uses_support or self.policy.rows):
+        if not self._current_copies().norm_layers or not (uses_support or self.policy.rows):
             return {}, buffers
         frame = ForwardFrame(
             source="own",

@@ -179,10 +179,13 @@ class _Norm:
 
 
 def _normalise_batch(
-    norm_of_call: Callable[[], _Norm], x: Tensor, *, window: PoolingWindow | None = None
+    norm_of_call: Callable[[], _Norm],
+    input: Tensor,  # noqa: A002 (torch's name)
+    *,
+    window: PoolingWindow | None = None,
 ) -> Tensor:
     """With a `window`, max-pooling and ReLU follow. One function, so that calls are not deep."""
-    norm = norm_of_call()
+    norm, x = norm_of_call(), input
     frame, weight, bias, eps = norm.frame, norm.weight, norm.bias, norm.eps
     if frame.draws is not None:
         y = x

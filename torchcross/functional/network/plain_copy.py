@@ -15,7 +15,7 @@ from torchcross.functional.network.norm_layers import is_norm
 from torchcross.functional.network.norm_policies import NormPolicy, Statistics
 from torchcross.functional.network.ops import moments, values_per_channel
 from torchcross.functional.network.ops.layout import channel_view
-from torchcross.functional.trees import Buffers, Params
+from torchcross.functional.trees import Buffers, Params, floating
 
 
 def depends_on_batch(module: nn.Module, policy: NormPolicy) -> bool:
@@ -49,11 +49,12 @@ def plain_copy(
     for name, buffer in module.named_buffers():
         memo[id(buffer)] = _value_at(buffers[name], buffer, step)
     module_copy = copy.deepcopy(module, memo).eval()
+    example = next(iter(floating(dict(module_copy.named_parameters())).values()), torch.zeros(()))
     for name, layer in module_copy.named_modules():
         if not is_norm(layer):
             continue
         if policy.query == "own":
-            _compute_statistics(layer, name)
+            _compute_statistics(layer, name, example)
         elif policy.query == "support":
             _fix_statistics(layer, name, statistics)
     return module_copy
@@ -65,16 +66,20 @@ def _value_at(value: Tensor, own: Tensor, step: int) -> Tensor:
     return row.detach().clone()
 
 
-def _compute_statistics(layer: nn.Module, name: str) -> None:
-    """Let the layer take its statistics from each batch, or each image, as torch's classes do."""
+def _compute_statistics(layer: nn.Module, name: str, example: Tensor) -> None:
+    """Let the layer take its statistics from each batch, or each image, as torch's classes do.
+
+    `example` is a parameter of the module, for a layer that has no tensor of its own.
+    """
     if isinstance(layer, _InstanceNorm):
         layer.running_mean = layer.running_var = None
         layer.track_running_stats = False
     elif isinstance(layer, _BatchNorm):
-        like = next(iter(layer.parameters()), torch.zeros(()))
+        own = (*layer.parameters(), layer.running_mean, example)
+        like = next(value for value in own if value is not None)
         size = layer.num_features
         _set_statistics(layer, like.new_zeros(size), like.new_ones(size))
-        layer.register_forward_pre_hook(_standardise)
+        layer.register_forward_pre_hook(_standardise, with_kwargs=True)
     else:
         raise InputError(
             f"layer {name!r} is a {type(layer).__name__}, which calls batch_norm in a forward of"
@@ -102,12 +107,14 @@ def _set_statistics(layer: Any, mean: Tensor, variance: Tensor) -> None:
     layer.track_running_stats = True
 
 
-def _standardise(layer: Any, inputs: tuple[Tensor]) -> tuple[Tensor]:
+def _standardise(
+    layer: Any, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]
+) -> tuple[tuple[Tensor], dict[str, Tensor]]:
     """Before a layer with the statistics 0 and 1: y = (x - m) (v + eps)^-1/2 (1 + eps)^1/2.
 
     The layer divides by (1 + eps)^1/2 again. So this works for layers that do more than BatchNorm.
     """
-    (x,) = inputs
+    (x,) = (*args, *kwargs.values())
     if not is_traced() and values_per_channel(x) < 2:
         raise InputError(
             f"a BatchNorm layer got one value for each channel (input {tuple(x.shape)}), which has"
@@ -115,7 +122,8 @@ def _standardise(layer: Any, inputs: tuple[Tensor]) -> tuple[Tensor]:
         )
     mean, variance = moments(x)
     scale = ((1 + layer.eps) / (variance + layer.eps)).sqrt()
-    return (((x - channel_view(mean, x)) * channel_view(scale, x)).to(x.dtype),)
+    standard = (x - channel_view(mean, x)) * channel_view(scale, x)
+    return (standard.to(x.dtype),), {}
 
 
 def is_traced() -> bool:

@@ -136,8 +136,8 @@ def _replace_operations(layer: nn.Module) -> None:
         vars(layer)["flatten_parameters"] = lambda: None
 
 
-def _hard_sigmoid(x: Tensor) -> Tensor:
-    return nn.functional.relu6(x + 3) / 6
+def _hard_sigmoid(input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
+    return nn.functional.relu6(input + 3) / 6
 
 
 def _weight_norm(dim: int) -> Callable[[Tensor, Tensor], Tensor]:
