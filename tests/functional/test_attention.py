@@ -36,12 +36,23 @@ class Layer(nn.Module):
         return self.attention(x, x, x, need_weights=False)[0].mean(1)
 
 
+def closed_row():
+    """A mask in which one token sees no other, nor itself."""
+    mask = torch.ones(TOKENS, TOKENS, dtype=torch.bool).tril(1)
+    mask[2] = False
+    return mask
+
+
 KINDS = {
     "plain": Fused,
     "causal": lambda: Fused(is_causal=True),
     "scaled": lambda: Fused(scale=0.3),
     "added": lambda: Fused(attn_mask=torch.linspace(-1, 1, TOKENS * TOKENS).view(TOKENS, TOKENS)),
     "masked": lambda: Fused(attn_mask=torch.ones(TOKENS, TOKENS, dtype=torch.bool).tril(1)),
+    "closed": lambda: Fused(attn_mask=closed_row()),
+    "closed by numbers": lambda: Fused(
+        attn_mask=torch.zeros(TOKENS, TOKENS).masked_fill(~closed_row(), -torch.inf)
+    ),
     "layer": Layer,
 }
 

@@ -49,6 +49,12 @@ class _WrongTangent(torch.autograd.Function):
         return 1.05 * tangents[0] * ctx.saved_tensors[0].cos()
 
 
+class _NoTangent(_WrongTangent):
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        return torch.full_like(tangents[0], torch.nan)
+
+
 class Quiet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         with torch.no_grad():
@@ -176,6 +182,16 @@ def test_a_loss_without_a_network() -> None:
     start = torch.tensor([0.3, -0.2, 0.9], dtype=torch.float64)
     with pytest.raises(InputError, match="the second derivative of the support loss"):
         meta_gradient(Problem(inner, data), Meta({"x": start}), engine="mixed")
+
+
+def test_a_product_that_is_no_number_after_one_that_is() -> None:
+    def loss(params, buffers, data, step):  # type: ignore[no-untyped-def]
+        return (params["x"].square() + _NoTangent.apply(params["y"]).square()).sum(), buffers
+
+    start = torch.tensor([0.3, -0.2, 0.9], dtype=torch.float64)
+    problem, meta = Problem(Inner(loss, loss, sgd(), 1), {}), Meta({"x": start, "y": start})
+    with pytest.raises(InputError, match="the second derivative of the support loss"):
+        meta_gradient(problem, meta, engine="mixed")
 
 
 def test_the_check_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:

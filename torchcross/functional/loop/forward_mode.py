@@ -234,7 +234,7 @@ def _reverse_product(loss: Callable[[Params], Tensor], at: Params, along: Params
 
 
 def _distance(left: Params, right: Params) -> float:
-    """The largest relative distance of a tensor; 0 where nothing is finite."""
+    """The largest relative distance of a tensor; 0 where `right` is not finite."""
     sizes = {name: float(value.double().norm()) for name, value in right.items()}
     whole = math.hypot(*sizes.values())
     if not math.isfinite(whole):
@@ -242,6 +242,9 @@ def _distance(left: Params, right: Params) -> float:
     apart = {name: float((left[name].double() - right[name].double()).norm()) for name in right}
     if whole == 0.0:
         return math.inf if any(apart.values()) else 0.0
+    if not all(map(math.isfinite, apart.values())):
+        # `max` would pass over NaN.
+        return math.inf
     return max(gap / max(sizes[name], _SMALL_PART * whole) for name, gap in apart.items())
 
 

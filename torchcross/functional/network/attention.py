@@ -96,4 +96,9 @@ def attention_weights(
         scores = scores.masked_fill(~attn_mask, -math.inf)
     elif attn_mask is not None:
         scores = scores + attn_mask
-    return torch.softmax(scores, -1), value
+    if attn_mask is None:
+        return torch.softmax(scores, -1), value
+    # As in torch's kernels, what the mask closes wholly sees nothing.
+    is_closed = (scores == -math.inf).all(-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(is_closed, 0.0), -1)
+    return weights.masked_fill(is_closed, 0.0), value
