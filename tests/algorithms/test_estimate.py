@@ -7,7 +7,7 @@ import torch
 
 import torchcross as tx
 from tests.algorithms.cases import TARGETS, Net, episode_of, make_algorithm
-from torchcross.algorithms import MAML, MultiTask
+from torchcross.algorithms import MAML, FineTune, MultiTask
 from torchcross.errors import InputError
 from torchcross.functional import MemoryEstimate, meta_gradient, peak_memory
 from torchcross.task import Task
@@ -54,6 +54,38 @@ def test_rates_of_each_step_are_enough_for_any_number_of_steps(norm):
     one, ten = (tx.estimate(learner, EPISODES, steps=steps) for steps in (1, 10))
     assert (one.steps, ten.steps) == (1, 10)
     assert ten.peak > one.peak + 7 * ten.per_step > one.peak
+
+
+ROWS = {"norm": "per_step", "norm_weights": "per_step"}
+
+
+@pytest.mark.parametrize(
+    ("make", "steps"),
+    [
+        (lambda steps: MAML(Net(), steps=steps, **ROWS), (1, 1)),
+        (lambda steps: MAML(Net(dropout=0.3), steps=steps), (2, 2)),
+        (lambda steps: FineTune(Net(), steps=steps, schedule="cosine"), (2, 2)),
+        (lambda steps: FineTune(Net(), steps=steps, batch=4), (2, 2)),
+        (lambda steps: FineTune(Net(), steps=steps, warmup=3), (5, 1)),
+        (lambda steps: MAML(Net(), steps=steps, memory="low", **ROWS), (5, 10)),
+        (lambda steps: MAML(Net(dropout=0.3), steps=steps, memory="low"), (5, 10)),
+        (lambda steps: MAML(Net(dropout=0.3), steps=steps, engine="implicit"), (2, 7)),
+    ],
+)
+def test_data_with_a_row_for_each_step_are_enough_for_any_number_of_steps(make, steps):
+    own, asked = steps
+    estimate = tx.estimate(make(own), EPISODES[:1], steps=asked)
+    assert estimate.steps == asked
+    if asked < own:
+        return
+    problems, meta, engine = make(asked).problems(EPISODES[:1])
+    counted = peak_memory(lambda: meta_gradient(problems[0], meta, engine=engine))[1]
+    assert estimate.peak == pytest.approx(counted, rel=0.15)
+
+
+def test_another_engine_may_read_one_row_more():
+    learner = MAML(Net(dropout=0.3), steps=4)
+    assert tx.estimate(learner, EPISODES[:1], engine="implicit").engine == "implicit"
 
 
 @pytest.mark.parametrize("name", ["reptile", "protonet", "ridge"])

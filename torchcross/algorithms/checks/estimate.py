@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from torchcross._kit.process_memory import resident_bytes
 from torchcross.algorithms._shared.episodic import Episodic
+from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
 from torchcross.algorithms.base import Algorithm, Step
 from torchcross.episode import Episode
 from torchcross.errors import InputError
@@ -48,7 +50,7 @@ def estimate(
     if isinstance(episodes, Episode):
         raise InputError("estimate got one episode; give a list of them: [episode].")
     if isinstance(algorithm, Episodic):
-        problems, meta, own_engine = algorithm.problems(
+        problems, _, own_engine = algorithm.problems(
             episodes, epoch=epoch, seed=seed, indices=indices
         )
         first_index = None if indices is None else indices[:1]
@@ -57,14 +59,16 @@ def estimate(
                 episodes[:1], epoch=epoch, seed=seed, indices=first_index
             )
         # Without gradients every meta-loss runs the same engine; a rule of its own does not.
-        has_loop = any(problem.inner.steps for problem in problems)
-        if has_loop and first.engine == LossOnly().name:
+        is_usual = first.engine == LossOnly().name and any(item.inner.steps for item in problems)
+        if is_usual and isinstance(algorithm, InnerLoopAlgorithm):
             chosen = own_engine if engine is None else engine
             asked = problems[0].inner.steps if steps is None else steps
-            rows = steps_to_run(chosen, asked)
-            meta = _with_rows(algorithm, meta, problems[0].inner.optimiser.per_step, rows)
+            # `implicit` reads the support once more, after the last step.
+            longer = _with_steps(algorithm, steps_to_run(chosen, asked) + 1)
+            problems, meta, _ = longer.problems(episodes, epoch=epoch, seed=seed, indices=indices)
+            meta = _with_rows(longer, meta)
             estimates = [
-                estimate_problem(problem, meta, engine=chosen, steps=steps) for problem in problems
+                estimate_problem(problem, meta, engine=chosen, steps=asked) for problem in problems
             ]
             largest = max(estimates, key=lambda estimate: estimate.peak)
             return _with_process(largest, algorithm, before, _SETS_OF_GRADIENTS)
@@ -92,21 +96,31 @@ def _with_process(
     return dataclasses.replace(estimate, process=process_bytes(peak, before, device))
 
 
-def _with_rows(algorithm: Episodic, meta: Meta, per_step: bool, steps: int) -> Meta:
-    """Return rates and statistics with as many rows as inner loops of so many steps read."""
-    per_step_buffers = {} if algorithm.rows is None else algorithm.rows.slots
-    buffers = dict(meta.buffers)
-    for name in per_step_buffers:
-        buffers[name] = _extend(buffers[name], steps + 1)
+def _with_steps(algorithm: InnerLoopAlgorithm, steps: int) -> InnerLoopAlgorithm:
+    """Return the algorithm on the same tensors, with inner loops of at least so many steps."""
+    longer = copy.copy(algorithm)
+    longer.recipe = dataclasses.replace(algorithm.recipe, steps=max(steps, algorithm.recipe.steps))
+    return longer
+
+
+def _with_rows(algorithm: InnerLoopAlgorithm, meta: Meta) -> Meta:
+    """Return rates, statistics and BatchNorm weights with as many rows as the inner loops read."""
+    steps = algorithm.recipe.steps
+    buffers, params = dict(meta.buffers), dict(meta.params)
+    if algorithm.rows is not None:
+        buffers |= {name: _extend(buffers[name], steps + 1) for name in algorithm.rows.slots}
+    if algorithm.affine is not None:
+        params |= {name: _extend(params[name], steps + 1) for name in algorithm.affine.names}
     rates = meta.rates
-    if per_step and isinstance(rates, Mapping):
+    if algorithm.recipe.rates == "per_layer_step" and isinstance(rates, Mapping):
         rates = {
             name: _extend(rate, steps) if isinstance(rate, Tensor) else rate
             for name, rate in rates.items()
         }
-    return dataclasses.replace(meta, rates=rates, buffers=buffers)
+    return dataclasses.replace(meta, params=params, rates=rates, buffers=buffers)
 
 
 def _extend(rows: Tensor, count: int) -> Tensor:
     missing = max(0, count - len(rows))
+    rows = rows.detach()
     return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
