@@ -8,12 +8,14 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from tests.algorithms.cases import TARGETS, WIDTH, Net, episode_of, same, snapshot
+from torchcross import backbones
 from torchcross.algorithms import FineTune, MultiTask, Supervised, TaskBatch, load_predictor
-from torchcross.data import MixedBatches, toys
+from torchcross.data import MixedBatches, TaskSource, toys
 from torchcross.errors import InputError, LabelError
 from torchcross.targets import Binary
 from torchcross.task import Task
 from torchcross.testing.surroundings import generators_left_alone
+from torchcross.training import FitOptions, fit
 
 TASKS = [Task(f"task {name}", target, "toys") for name, target in TARGETS.items()]
 
@@ -174,3 +176,25 @@ def test_plain_functional_call_agrees():
         (features @ head["head.weight"].T + head["head.bias"])[:, 0], batch.batch.y.double()
     )
     torch.testing.assert_close(learner.loss([batch]), expected)
+
+
+class Stored(TaskSource):
+    """Vectors that were computed before, in place of images."""
+
+    def images(self, indices):
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(len(self), WIDTH, generator=generator)[torch.as_tensor(indices)]
+
+
+@pytest.mark.parametrize(
+    "make", [Supervised, lambda backbone, task: MultiTask(backbone, [task])], ids=["one", "many"]
+)
+def test_heads_are_trained_on_stored_features(make):
+    task = Task("stored", TARGETS["multiclass"], "toys")
+    source = Stored(task, [0, 1, 2] * 8)
+    learner = make(backbones.vectors(WIDTH), task)
+    before = [value.clone() for value in learner.heads.parameters()]
+    batches = MixedBatches(source, batch_size=6, seed=0)
+    fit(learner, batches, FitOptions(steps=2, meta_batch=1, lr=0.1), progress=False)
+    assert not any(map(torch.equal, before, learner.heads.parameters()))
+    assert learner.predictor(task)(source.read([0, 1])).probabilities.shape == (2, 3)

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import torchcross as tx
+from torchcross import backbones
 from torchcross.algorithms import MAML, ProtoNet
 from torchcross.data import Episodes
 from torchcross.errors import InputError
@@ -95,6 +97,33 @@ def test_meta_training_under_batch_statistics_leaves_them_and_needs_this(sampler
 
 def test_a_network_without_them_is_left_alone():
     renew_statistics(ProtoNet(nn.Flatten(), features=9), ())
+
+
+def test_a_backbone_without_parameters(episodes):
+    learner = ProtoNet(backbones.image_statistics(in_channels=1))
+    renew_statistics(learner, episodes)
+    assert learner.backbone.norm.running_mean.abs().max() > 0
+
+
+class OwnNorm(nn.Module):
+    """A normalising layer that is none of torch's."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("running_mean", torch.zeros(4))
+        self.register_buffer("running_var", torch.ones(4))
+
+    def forward(self, x):
+        return F.batch_norm(x, self.running_mean, self.running_var, training=self.training)
+
+
+@pytest.mark.parametrize("layer", [OwnNorm(), nn.InstanceNorm2d(4, track_running_stats=True)])
+def test_layers_that_it_does_not_renew_are_named(episodes, layer):
+    net = Net()
+    net.after = layer
+    with pytest.raises(InputError, match=rf"Net has other layers.*'after' \({type(layer).__name__}"):
+        renew_statistics(ProtoNet(net, norm="batch"), episodes)
+    assert torch.equal(net.norm.running_mean, torch.zeros(1))
 
 
 @pytest.mark.parametrize(("what", "given"), [("no episodes", MAML(Net())), ("a Net", Net())])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.optim.swa_utils import update_bn
 from torchcross.algorithms import Algorithm
 from torchcross.episode import Episode
 from torchcross.errors import InputError
+from torchcross.functional.network.norm_layers import is_norm
 
 
 def renew_statistics(algorithm: Algorithm, episodes: Iterable[Episode]) -> None:
@@ -23,7 +25,8 @@ def renew_statistics(algorithm: Algorithm, episodes: Iterable[Episode]) -> None:
     stay those of the initial weights. `FineTune`, `LinearProbe` and the policies `running` and
     `frozen` read them, so renew them first, on episodes of the sources; 40 are enough. They become
     plain means over the support sets and the query sets: the same for the same weights and
-    episodes. Nothing else of the backbone changes.
+    episodes. Nothing else of the backbone changes. Layers with running statistics that are no
+    BatchNorm of torch's are refused.
     """
     if not isinstance(algorithm, Algorithm):
         raise InputError(
@@ -41,6 +44,7 @@ def renew_backbone_statistics(backbone: nn.Module, batches: Iterable[Tensor]) ->
 
     Images come as the backbone sees them. False where there was no batch, and nothing changed.
     """
+    _refuse_other_layers(backbone)
     layers = [name for name, module in backbone.named_modules() if _has_running_statistics(module)]
     if not layers:
         return True
@@ -73,6 +77,22 @@ class _CountedBatches:
             yield batch
 
 
+def _refuse_other_layers(backbone: nn.Module) -> None:
+    """Raise where a layer has running statistics and is no BatchNorm of torch's."""
+    others = {
+        name: type(module).__name__
+        for name, module in backbone.named_modules()
+        if is_norm(module) and not isinstance(module, _BatchNorm)
+    }
+    if others:
+        layers = ", ".join(f"{name!r} ({kind})" for name, kind in others.items())
+        raise InputError(
+            "running statistics are renewed in torch's BatchNorm layers and classes derived from"
+            f" them, and {type(backbone).__name__} has other layers with running statistics:"
+            f" {layers}; use BatchNorm layers there, or a policy that reads none (norm='batch')"
+        )
+
+
 def _has_running_statistics(module: nn.Module) -> bool:
     return (
         isinstance(module, _BatchNorm)
@@ -83,7 +103,9 @@ def _has_running_statistics(module: nn.Module) -> bool:
 
 def _images(algorithm: Algorithm, episodes: Iterable[Episode]) -> Iterator[Tensor]:
     """The images as the algorithm gives them to its backbone."""
-    like = next(algorithm.backbone.parameters())
+    tensors = chain(algorithm.backbone.parameters(), algorithm.backbone.buffers())
+    floating = (value for value in tensors if value.is_floating_point())
+    like = next(floating, torch.zeros(()))
     # An algorithm of one's own may have none.
     normalise: Any = getattr(algorithm, "input_normalisation", None)
     for episode in episodes:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from torchcross.algorithms._shared.per_step_norm import (
@@ -54,6 +56,13 @@ class BackboneLearner(nn.Module, ABC):
     def has_training_mode(self) -> bool:
         """Whether layers act otherwise in training steps and the inner loop than in predictions."""
         return bool(self.network.training_layers)
+
+    def _example_parameter(self) -> Tensor:
+        """Return a tensor whose dtype and device images are moved to."""
+        # Stored features have a backbone without parameters; its buffers say where it is.
+        tensors = chain(self.parameters(), self.buffers())
+        floating = (value for value in tensors if value.is_floating_point())
+        return next(floating, torch.zeros(()))
 
     def _state(self) -> tuple[Tree, Tree]:
         """Return the parameters and buffers that a forward starts from."""

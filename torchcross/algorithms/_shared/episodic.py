@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Any
 
 import torch
@@ -165,13 +164,6 @@ class Episodic(BackboneLearner, Algorithm, ABC):
         images, _ = checked_tensors(batch, task, f"{name}: the {side} set", normalisation, like)
         self._feature_count(images, name)
         return images
-
-    def _example_parameter(self) -> Tensor:
-        """Return a tensor whose dtype and device images are moved to."""
-        # Stored features have a backbone without parameters; its buffers say where it is.
-        tensors = chain(self.parameters(), self.buffers())
-        floating = (value for value in tensors if value.is_floating_point())
-        return next(floating, torch.zeros(()))
 
     @torch.no_grad()
     def _feature_count(self, images: Tensor, name: str) -> int:

@@ -85,7 +85,7 @@ class HeadPerTask(BackboneLearner, Pretraining, ABC):
         """Return the loss of a batch, and the buffers after it."""
         task, name = self._known_task(item.task), key.name
         state = self._state()
-        like = next(iter(state[0].values()))
+        like = self._example_parameter()
         subject = f"{name}: the training set"
         images, labels = checked_tensors(item.batch, task, subject, self.input_normalisation, like)
         masks = None
