@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from tests.algorithms.cases import TARGETS, Net, episode_of, same, snapshot
+from tests.algorithms.cases import TARGETS, Net, episode_of, learned_heads, same, snapshot
 from torchcross.algorithms import FineTune, load_predictor
 from torchcross.data import Augmentation
 from torchcross.episode import Batch
@@ -87,6 +87,16 @@ def test_images_of_an_ensemble_have_gradients():
     assert support.x.grad.abs().sum() > 0
     with pytest.raises(InputError, match="augments them"):
         FineTune(Net(), augmentation=Augmentation(rotation=0)).adapt(support, EPISODE.task)
+
+
+def test_learned_heads_need_every_class_in_an_ensemble_too():
+    labels = EPISODE.support.y.clone()
+    labels[labels == 1] = 2
+    support = Batch(EPISODE.support.x, labels)
+    learner = FineTune(Net(), steps=1, head=learned_heads(TARGETS["multiclass"]), lr=(0.1, 0.01))
+    with pytest.raises(InputError, match="no sample of 'square', and the learned heads are of all"):
+        learner.adapt(support, EPISODE.task)
+    assert learner.adapt(EPISODE.support, EPISODE.task).protocol["members"] == 2
 
 
 def test_an_ensemble_does_not_train():

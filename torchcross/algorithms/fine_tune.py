@@ -9,7 +9,7 @@ from typing import Any, Unpack, final
 from torch import nn
 
 from torchcross._kit.argument_checks import checked_number
-from torchcross.algorithms._shared.checked_batch import seen_part
+from torchcross.algorithms._shared.checked_batch import SeenPart
 from torchcross.algorithms._shared.draw_key import DrawKey
 from torchcross.algorithms._shared.image_gradients import learned_images
 from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
@@ -27,7 +27,6 @@ from torchcross.algorithms._shared.members import stack_members
 from torchcross.algorithms._shared.support_views import SupportAugmentation
 from torchcross.algorithms.options import LaneOptions
 from torchcross.algorithms.predictor import Predictor
-from torchcross.episode import Batch
 from torchcross.errors import InputError
 from torchcross.functional import Problem
 from torchcross.functional.loop.lanes import lane_width
@@ -145,18 +144,17 @@ class FineTune(InnerLoopAlgorithm):
             )
         return super()._problem(data, task, key, epoch)
 
-    def adapt(
-        self, support: Batch, task: Task, *, steps: int | None = None, seed: int = 0, index: int = 0
+    def _adapted_predictor(
+        self,
+        task: Task,
+        part: SeenPart,
+        data: Any,
+        key: DrawKey,
+        steps: int,
+        protocol: dict[str, Any],
     ) -> Predictor:
         if not self.is_ensemble:
-            return super().adapt(support, task, steps=steps, seed=seed, index=index)
-        steps = self.recipe.steps if steps is None else steps
-        key = DrawKey(f"task {task.name!r}", seed, index)
-        protocol = {**self.protocol(), "steps": steps, "seed": seed, "index": index}
-        part = seen_part(support, task, key.name)
-        if not part.has_head:
-            return self._constant_predictor(part, protocol)
-        data = self._data(part.support, None, part.task, key.name)
+            return super()._adapted_predictor(task, part, data, key, steps, protocol)
         keep_graph = bool(learned_images(data))
         problem, meta = self._ready_problem(data, part.task, key, steps, keep_graph=keep_graph)
         rates = [self._rates(*pair) for pair in self.rate_pairs]

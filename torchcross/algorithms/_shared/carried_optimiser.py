@@ -27,12 +27,12 @@ class OptimiserState:
 
         `names` are the algorithm's names of the parameters that the loop adapts, by its own names.
         """
+        local_names = {known: local for local, known in names.items()}
         state = {
-            f"{kind}/{local}": value
+            f"{kind}/{local_names[name]}": value
             for key, value in self.tensors.items()
             for kind, _, name in [key.partition("/")]
-            for local, known in names.items()
-            if known == name
+            if name in local_names
         }
         optimiser = carry_on(problem.inner.optimiser, state, self.steps)
         inner = dataclasses.replace(problem.inner, optimiser=optimiser)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcross.algorithms._shared.annealing import checked_epoch, multi_step_weights
-from torchcross.algorithms._shared.checked_batch import seen_part
+from torchcross.algorithms._shared.checked_batch import SeenPart, seen_part
 from torchcross.algorithms._shared.draw_key import DrawKey
 from torchcross.algorithms._shared.dropout import episode_masks
 from torchcross.algorithms._shared.episode_losses import (
@@ -250,6 +250,18 @@ class InnerLoopAlgorithm(Episodic, ABC):
         if not part.has_head:
             return self._constant_predictor(part, protocol)
         data = self._data(part.support, None, part.task, key.name)
+        return self._adapted_predictor(task, part, data, key, steps, protocol)
+
+    def _adapted_predictor(
+        self,
+        task: Task,
+        part: SeenPart,
+        data: Tree,
+        key: DrawKey,
+        steps: int,
+        protocol: dict[str, Any],
+    ) -> Predictor:
+        """Return the predictor of `task` after so many steps on the seen part of its support."""
         keep_graph = bool(learned_images(data))
         end = self._run_inner_loop(data, part.task, key, steps, keep_graph=keep_graph)
         head = {name: end.params[name] for name in HEAD_NAMES}
