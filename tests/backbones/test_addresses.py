@@ -9,7 +9,13 @@ import torch
 from tests.backbones.small_backbones import same, values
 from torchcross import backbones
 from torchcross.backbones import WeightRecord, addresses, build, from_address
-from torchcross.backbones.hub import is_folder, licence_of, model_files
+from torchcross.backbones.hub import (
+    find_weights,
+    is_folder,
+    licence_of,
+    model_files,
+    required_file,
+)
 from torchcross.errors import FetchError, InputError, MissingExtraError
 
 
@@ -203,3 +209,26 @@ def test_a_client_of_the_hub_that_fails(monkeypatch, tmp_path):
     files = model_files("org/name", "v1", tmp_path, "test")
     with pytest.raises(FetchError, match=r"OSError: the cable is out.*--revision v1 --local-dir"):
         files.file("config.json")
+
+
+def test_weights_that_are_not_in_the_cache_of_a_machine_without_a_network(monkeypatch, tmp_path):
+    """What the hub was not asked for may be there: it is not said to be missing."""
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    commit, repository = "0" * 40, tmp_path / "models--org--name"
+    for name, text in (("refs/main", commit), (f"snapshots/{commit}/config.json", "{}")):
+        path = repository / name
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    files = model_files("org/name", None, tmp_path, "test")
+    assert required_file(files, "config.json").read_text() == "{}"
+    assert licence_of(files) is None
+    message = r"{} of 'org/name' is not in .*the hub cannot be reached.*hf download org/name"
+    names = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin")
+    with pytest.raises(FetchError, match=message.format(r"model\.safetensors")):
+        find_weights(files, names)
+    with pytest.raises(FetchError, match=message.format(r"preprocessor_config\.json")):
+        required_file(files, "preprocessor_config.json")
+    folder = model_files(str(repository / "snapshots" / commit), None, None, "test")
+    with pytest.raises(InputError, match="has no weights; expected one of"):
+        find_weights(folder, names)

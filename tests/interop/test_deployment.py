@@ -9,6 +9,7 @@ import torch
 from torchcross import backbones
 from torchcross.algorithms import MAML, MultiTask, ProtoNet
 from torchcross.data import Episodes, EpisodeSampler, toys
+from torchcross.episode import Batch
 from torchcross.errors import InputError, MissingExtraError, WriteError
 from torchcross.interop import deployment, export_predictor
 
@@ -86,6 +87,13 @@ def test_a_predictor_that_does_not_know_its_images(tmp_path):
     learner = MultiTask(conv4(), [SOURCE.task])
     with pytest.raises(InputError, match=r"does not know the shape.*give image_shape=\(channels"):
         export_predictor(learner.predictor(SOURCE.task), tmp_path / "p", "torch-export")
+
+
+def test_a_predictor_of_stored_features(tmp_path):
+    support = Batch(torch.zeros(len(EPISODE.support.x), 4), EPISODE.support.y)
+    predictor = ProtoNet(backbones.vectors(4)).adapt(support, EPISODE.task)
+    with pytest.raises(InputError, match=r"takes stored features, .*; adapt on images"):
+        export_predictor(predictor, tmp_path / "p", "torch-export")
 
 
 def test_onnx_that_is_not_installed(predictor, tmp_path, monkeypatch):

@@ -157,6 +157,24 @@ def test_what_is_broken_is_named(kind):
     assert kind.__name__ in str(caught.value) or "moved the global" in str(caught.value)
 
 
+def test_a_gradient_that_was_there_already_is_compared():
+    algorithm = LeavesGradients()
+    for value in algorithm.parameters():
+        value.grad = torch.zeros_like(value)
+    with pytest.raises(AssertionError, match="training_step changed the gradient of backbone"):
+        check_algorithm(algorithm, EPISODES)
+
+
+def test_no_number_is_not_zero():
+    class Spoils(Means):
+        def adapt(self, support, task, **options):
+            self.backbone[1].bias.data.fill_(torch.nan)
+            return super().adapt(support, task, **options)
+
+    with pytest.raises(AssertionError, match=r"changed the parameter backbone\.1\.bias"):
+        check_algorithm(Spoils(), EPISODES)
+
+
 def replace_images(episode):
     """With images of its own, since one of the broken ones writes into them."""
     return replace(episode, support=episode.support.map(torch.clone))

@@ -35,7 +35,10 @@ class ModelFiles(Protocol):
     def revision(self) -> str | None: ...
 
     def file(self, name: str) -> Path | None:
-        """The file of this name; None if there is none."""
+        """The file of this name; None if there is none, or if the hub cannot be reached for it."""
+
+    def refuse_unreached(self, *names: str) -> None:
+        """Raise where the hub was asked for one of these files and could not be reached."""
 
 
 @final
@@ -60,6 +63,9 @@ class FolderFiles:
         path = self._folder / name
         return path if path.is_file() else None
 
+    def refuse_unreached(self, *names: str) -> None:
+        """Nothing to raise: what a folder lacks is not there."""
+
 
 @final
 class HubFiles:
@@ -71,6 +77,7 @@ class HubFiles:
         self.label = name
         self.revision = revision
         self._cache, self._user = cache, user
+        self._unreached: dict[str, Exception] = {}
         self._hub: Any = import_package("huggingface_hub", user)
 
     def file(self, name: str) -> Path | None:
@@ -82,8 +89,10 @@ class HubFiles:
                 )
             )
         except missing as error:
-            if self._is_first and isinstance(error, self._hub.errors.LocalEntryNotFoundError):
-                raise FetchError(self._message(name, error)) from error
+            if isinstance(error, self._hub.errors.LocalEntryNotFoundError):
+                self._unreached[name] = error
+            if self._is_first:
+                self.refuse_unreached(name)
             return None
         except Exception as error:
             raise FetchError(self._message(name, error)) from error
@@ -92,6 +101,11 @@ class HubFiles:
         return path
 
     _is_first = True
+
+    def refuse_unreached(self, *names: str) -> None:
+        for name in names:
+            if error := self._unreached.get(name):
+                raise FetchError(self._message(name, error)) from error
 
     def _message(self, file: str, error: Exception) -> str:
         errors, where = self._hub.errors, f"{file} of {self.label!r}"
@@ -138,6 +152,7 @@ def is_folder(name: str) -> bool:
 def required_file(files: ModelFiles, name: str) -> Path:
     path = files.file(name)
     if path is None:
+        files.refuse_unreached(name)
         raise InputError(
             f"{files.label!r} has no {name}, so it is not a model of this library; see which files"
             " it has, and which library they are for"
@@ -175,6 +190,8 @@ def find_weights(files: ModelFiles, candidates: Sequence[str]) -> tuple[Path, ..
         if not names or not all(isinstance(part, str) and _is_name(part) for part in names):
             raise InputError(f"{path} does not say which files hold the weights; fetch it again")
         return (path, *(required_file(files, part) for part in names))
+    # The index is of split weights alone, so it is named last.
+    files.refuse_unreached(*sorted(candidates, key=lambda name: name.endswith(_INDEX)))
     raise InputError(f"{files.label!r} has no weights; expected one of {', '.join(candidates)}")
 
 

@@ -162,7 +162,7 @@ def _load(
     refuse_values_that_are_not_finite(model, paths[0].name)
     processor = files.file(_PROCESSOR)
     wanted = {} if processor is None else read_json(processor)
-    mean, std = mean_and_std(normalisation or _published_normalisation(files.label, wanted))
+    mean, std = mean_and_std(normalisation or _published_normalisation(files, wanted))
     text = sorted(each for each in info["unexpected_keys"] if _is_of_text(each))
     notes = (f"{len(text)} entries of the text model left out",) if text else ()
     return model, WeightRecord(
@@ -210,15 +210,16 @@ def _is_of_text(entry: str) -> bool:
     return entry.startswith(("text_", "logit_", "visual_projection"))
 
 
-def _published_normalisation(label: str, wanted: Mapping[str, Any]) -> Normalisation:
+def _published_normalisation(files: ModelFiles, wanted: Mapping[str, Any]) -> Normalisation:
     if wanted.get("do_normalize") is False:
         return "none"
     mean, std = wanted.get("image_mean"), wanted.get("image_std")
     scale = wanted.get("rescale_factor", 1 / 255)
     if not isinstance(mean, list) or not isinstance(std, list) or abs(scale * 255 - 1) > 1e-3:
+        files.refuse_unreached(_PROCESSOR)
         raise InputError(
-            f"{label!r} does not say what images its weights want ({_PROCESSOR} with image_mean and"
-            " image_std); give normalisation='imagenet', or a pair (mean, std)"
+            f"{files.label!r} does not say what images its weights want ({_PROCESSOR} with"
+            " image_mean and image_std); give normalisation='imagenet', or a pair (mean, std)"
         )
     return (mean, std)
 

@@ -88,6 +88,11 @@ def export_predictor(
 
 
 def _image_shape(predictor: Predictor, wish: tuple[int, int, int] | None) -> tuple[int, int, int]:
+    if predictor.image_shape is not None and len(predictor.image_shape) == 1:
+        raise InputError(
+            f"the predictor of {predictor.task.name!r} takes stored features, and export is for"
+            " predictors of images; adapt on images, with the backbone that made the features"
+        )
     shape = predictor.image_shape if wish is None else wish
     if shape is None:
         raise InputError(

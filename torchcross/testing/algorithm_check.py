@@ -142,7 +142,11 @@ class _State:
                 yield f"the {name}"
         for name, gradient in self.gradients.items():
             later = now.gradients.get(name)
-            if (gradient is None) != (later is None):
+            if gradient is None or later is None:
+                is_same = gradient is later
+            else:
+                is_same = _same_bits(gradient, later)
+            if not is_same:
                 yield f"the gradient of {name}"
         for name, mode in self.modes.items():
             if now.modes.get(name) != mode:
@@ -154,7 +158,9 @@ def _copy_of(gradient: Tensor | None) -> Tensor | None:
 
 
 def _same_bits(left: Tensor, right: Tensor) -> bool:
-    return left.shape == right.shape and torch.equal(left.nan_to_num(), right.nan_to_num())
+    if left.shape != right.shape:
+        return False
+    return bool(((left == right) | (left.isnan() & right.isnan())).all())
 
 
 def _purely(
