@@ -4,7 +4,16 @@ import torch
 from tests.functional.reference import assert_close
 from tests.functional.test_engines import episode
 from torchcross.errors import InputError
-from torchcross.functional import Implicit, Inner, Meta, Problem, meta_gradient, meta_loss, select, sgd
+from torchcross.functional import (
+    Implicit,
+    Inner,
+    Meta,
+    Problem,
+    meta_gradient,
+    meta_loss,
+    select,
+    sgd,
+)
 
 
 def flat(tree):

@@ -121,7 +121,9 @@ class OwnNorm(nn.Module):
 def test_layers_that_it_does_not_renew_are_named(episodes, layer):
     net = Net()
     net.after = layer
-    with pytest.raises(InputError, match=rf"Net has other layers.*'after' \({type(layer).__name__}"):
+    with pytest.raises(
+        InputError, match=rf"Net has other layers.*'after' \({type(layer).__name__}"
+    ):
         renew_statistics(ProtoNet(net, norm="batch"), episodes)
     assert torch.equal(net.norm.running_mean, torch.zeros(1))
 

@@ -182,9 +182,7 @@ def in_float64(problem: Problem, meta: Meta) -> tuple[Problem, Meta]:
     )
 
 
-def _loss_at(
-    problem: Problem, meta: Meta, part: str, engine: Engine
-) -> Callable[[Params], float]:
+def _loss_at(problem: Problem, meta: Meta, part: str, engine: Engine) -> Callable[[Params], float]:
     """The engine's query loss as a function of some of the parameters, or of some of the rates."""
 
     def loss(moved: Params) -> float:

@@ -49,8 +49,8 @@ class Implicit:
         is_whole = isinstance(self.iterations, int) and not isinstance(self.iterations, bool)
         if not (self.strength > 0 and is_whole and self.iterations > 0 and self.tolerance >= 0):
             raise InputError(
-                "implicit needs strength > 0, a whole number of iterations > 0 and tolerance >= 0, not"
-                f" ({self.strength}, {self.iterations}, {self.tolerance})."
+                "implicit needs strength > 0, a whole number of iterations > 0 and tolerance >= 0,"
+                f" not ({self.strength}, {self.iterations}, {self.tolerance})."
             )
 
     def __call__(self, loop: Loop) -> LoopResult:
