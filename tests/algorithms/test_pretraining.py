@@ -183,7 +183,7 @@ class Stored(TaskSource):
 
     def images(self, indices):
         generator = torch.Generator().manual_seed(0)
-        return torch.randn(len(self), WIDTH, generator=generator)[torch.as_tensor(indices)]
+        return torch.randn(len(self), WIDTH, generator=generator)[torch.tensor(list(indices))]
 
 
 @pytest.mark.parametrize(
