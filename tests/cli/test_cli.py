@@ -110,7 +110,7 @@ def test_a_backbone_by_name(capsys):
         (("plan", "--zzz"), "unrecognized arguments: --zzz; see"),
         (("certify", "--step", "2"), "unrecognized arguments: --step 2"),
         (("certify", "--steps", "two"), "invalid int value: 'two'"),
-        (("certify", "--steps", "-1"), "steps=-1; give 0 or more"),
+        (("certify", "--steps", "-1"), "steps=-1 is not an integer of at least 0"),
         (("certify", "--module", "nothing"), "give package.module:callable"),
         (("certify", "--module", "no_such_package:net"), "'no_such_package' cannot be imported"),
         (("certify", "--module", f"{HERE}:nett"), "did you mean 'net'?"),

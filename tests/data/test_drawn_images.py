@@ -172,7 +172,7 @@ CONTRADICTIONS = {
     "sizes": (set_to("sizes", 10**12), "too early or late"),
     "negative sizes": (set_to("sizes", -1), "a plan is empty"),
     "source": (set_to("source", 1), "of another source"),
-    "episode": (set_to("index", 1), "numbered"),
+    "episode": (set_to("index", 1), "negative, or stands twice"),
     "count": (with_field("plans", 5), "it has no plans"),
     "no count": (with_field("plans", "5"), "it has no plans"),
     "digest": (with_field("digest", "0" * 64), "not those of its digest"),

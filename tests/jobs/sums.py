@@ -52,7 +52,10 @@ class Sums:
     def run(self, key: str, folder: Path) -> None:
         witnesses = Path(self.folder) / "witnesses"
         witnesses.mkdir(exist_ok=True)
-        (witnesses / f"{key}.{uuid.uuid4().hex}").write_text(str(os.getpid()))
+        # Whole or not at all: others look for it, and then read it.
+        unfinished = Path(self.folder) / f".{uuid.uuid4().hex}"
+        unfinished.write_text(str(os.getpid()))
+        unfinished.rename(witnesses / f"{key}{unfinished.name}")
         if key in self.failing:
             raise ValueError(f"{key} cannot be made")
         self._work(folder)
