@@ -78,9 +78,9 @@ def test_the_page_has_chance_levels_and_compute(run):
     out, _, experiment = run
     page = write_page(out)
     levels = table_of(page, "chance")
-    # Accuracy, AUROC, balanced accuracy, and kappa, which only grades have.
-    assert levels[0][1:] == ["0.200", "0.500", "0.200", "0.000"]
-    assert levels[1][1:] == ["0.500", "0.500", "0.500", "—"]
+    # Accuracy, AUROC, balanced accuracy, then kappa and weighted AUROC, which only grades have.
+    assert levels[0][1:] == ["0.200", "0.500", "0.200", "0.000", "0.500"]
+    assert levels[1][1:] == ["0.500", "0.500", "0.500", "—", "—"]
     assert [row[0] for row in levels] == [
         source.name for source in (run[1].made["specks"], run[1].made["hole"])
     ]

@@ -8,6 +8,7 @@ import sys
 import types
 from collections import deque
 from collections.abc import Iterator, Mapping
+from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ class Configuration:
             return False
         if not all(live.tobytes() == noted.tobytes() for live, noted in self._arrays):
             return False
-        return all(_is_same_but_for_mode(*pair) for pair in self._modes)
+        return all(starmap(_is_same_but_for_mode, self._modes))
 
 
 def _is_same(pairs: list[tuple[Any, Any]]) -> bool:
