@@ -33,7 +33,7 @@ from torchcross.algorithms.options import EpisodicOptions
 from torchcross.algorithms.predictor import Predictor
 from torchcross.episode import Batch
 from torchcross.errors import InputError
-from torchcross.functional import Adapted, Engine, Inner, Meta, Problem, Split, adapt, select
+from torchcross.functional import Engine, Inner, Meta, Problem, Split, adapt, select
 from torchcross.functional.loop.optimisers import Rates
 from torchcross.functional.network.parameter_names import Choice
 from torchcross.functional.trees import detach
@@ -263,7 +263,8 @@ class InnerLoopAlgorithm(Episodic, ABC):
     ) -> Predictor:
         """Return the predictor of `task` after so many steps on the seen part of its support."""
         keep_graph = bool(learned_images(data))
-        end = self._run_inner_loop(data, part.task, key, steps, keep_graph=keep_graph)
+        problem, meta = self._ready_problem(data, part.task, key, steps, keep_graph=keep_graph)
+        end = adapt(self._with_optimiser_state(problem, part.task), meta, keep_graph=keep_graph)
         head = {name: end.params[name] for name in HEAD_NAMES}
         return self._episode_predictor(
             task,
@@ -276,12 +277,6 @@ class InnerLoopAlgorithm(Episodic, ABC):
             protocol=protocol,
             counts=part.counts,
         )
-
-    def _run_inner_loop(
-        self, data: Tree, task: Task, key: DrawKey, steps: int, *, keep_graph: bool = False
-    ) -> Adapted:
-        problem, meta = self._ready_problem(data, task, key, steps, keep_graph=keep_graph)
-        return adapt(self._with_optimiser_state(problem, task), meta, keep_graph=keep_graph)
 
     def _with_optimiser_state(self, problem: Problem, task: Task) -> Problem:
         """Return the problem with the state that its optimiser begins with; here a fresh one."""
